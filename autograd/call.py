@@ -1,0 +1,289 @@
+"""How an op is called: the function that a declaration becomes, written from one template.
+
+Every microsecond of an eager op is spent here, so the function is written out for each op: no
+``*args``, no loops over inputs, no questions whose answer the declaration knows.  Read `TEMPLATE`;
+``python -m retrograd source mul`` prints what became of it.
+
+The template handles tensors of one type whose shapes fit.  Anything else makes NumPy raise, or the
+checks in the ``try``, and goes to ``slowly(op, inputs, settings)``, which starts afresh, converts
+what can be converted and explains what cannot.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from . import version
+from .op import Op, not_a_tensor, public_name, run, watch
+from .shapes import size_of
+from .tape import Node, recording
+from .tensor import Source, Tensor, node_of
+
+Function = Callable[..., Any]
+
+TEMPLATE = """\
+def function({parameters}):
+    {canonical}
+    try:
+        {arrays}
+        {check}
+        out = body({operands})
+    except Exception:
+        pass  # left before `slowly` complains, so that the user sees its complaint alone
+    else:
+        {recheck}
+        if out.__class__ is not ndarray:
+            out = asarray(out)  # NumPy makes scalars of 0-d results
+        made = new(Tensor)
+        made.array = out
+        made.source = None
+        {source}
+        {nodes}
+        if {none_wants} or (mode := recording()) is None:
+            made.node = None
+            return made
+        made.node = node = new(Node)
+        node.born = tick()
+        node.inputs = ({inputs},)
+        node.kept = kept = ({kept})
+        node.op = op
+        node.settings = ({settings})
+        node.shape = out.shape
+        node.dtype = out.dtype
+        if exposed or mode is not True:
+            watch(node, kept, mode)
+        return made
+    return slowly(op, ({tensors},), ({settings}))
+"""
+
+SPACE: dict[str, Any] = {
+    "__name__": __name__,
+    "Node": Node,
+    "Source": Source,
+    "Tensor": Tensor,
+    "asarray": np.asarray,
+    "exposed": version.exposed,
+    "ndarray": np.ndarray,
+    "new": object.__new__,
+    "node_of": node_of,
+    "recording": recording,
+    "run": run,
+    "size_of": size_of,
+    "tick": version.tick,
+    "watch": watch,
+}
+
+
+def write(
+    op: Op,
+    body: Function,
+    slowly: Function,
+    *,
+    axes: Function | None = None,
+    prepare: Function | None = None,
+    numbers: tuple[int, ...] = (),
+) -> Function:
+    """The function of ``op``; it is written when it is first called, so that importing is quick.
+
+    ``axes`` makes a setting called ``dim`` canonical; ``prepare`` sees the first input before all
+    else; ``numbers`` are the positions of inputs that are Python numbers in this version.
+    """
+    space = {**SPACE, "op": op, "body": body, "slowly": slowly, "axes": axes, "prepare": prepare}
+
+    def complete() -> Function:
+        text = source(op, space, axes=axes, prepare=prepare, numbers=numbers)
+        name = f"<call of {op.name}>"
+        linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+        scratch: dict[str, Any] = {}
+        exec(compile(text, name, "exec"), scratch)
+        given = [p for p in op.signature.parameters.values() if p.default is not p.empty]
+        function.__defaults__ = tuple(p.default for p in given if p.kind is not p.KEYWORD_ONLY)
+        named = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY}
+        function.__kwdefaults__ = {**(scratch["function"].__kwdefaults__ or {}), **named}
+        function.__code__ = scratch["function"].__code__.replace(co_name=op.name)
+        return function
+
+    space["complete"] = complete
+    function: Any = FunctionType(_first_call.__code__, space, op.name)
+    return function  # type: ignore[no-any-return]
+
+
+def _first_call(*args: Any, **settings: Any) -> Any:
+    return complete()(*args, **settings)  # type: ignore[name-defined]  # noqa: F821
+
+
+def source(
+    op: Op,
+    space: dict[str, Any],
+    *,
+    axes: Function | None = None,
+    prepare: Function | None = None,
+    numbers: tuple[int, ...] = (),
+) -> str:
+    """The text of an op's function."""
+    names = [public_name(n) for n in op.inputs]
+    settings = "".join(f"{s}, " for s in op.settings)
+    canonical = _canonical(op, names[0], space, axes)
+    if prepare is not None:
+        dtype = ", dtype" if "dtype" in op.signature.parameters else ""
+        canonical.insert(0, f"{names[0]} = prepare(op, {names[0]}{dtype})")
+    if op.variadic:
+        head = f"def function({_parameters(op, ['tensors'])}):"
+        return "\n    ".join([head, *canonical, f"return run(op, tensors, ({settings}))"]) + "\n"
+    if len(op.outputs) > 1:
+        head = f"def function({_parameters(op, names)}):"
+        call = f"return slowly(op, ({', '.join(names)},), ({settings}))"
+        return "\n    ".join([head, *canonical, call]) + "\n"
+
+    tensors = [i for i in range(len(names)) if i not in numbers]
+    counted = [i for i in tensors if op.inputs[i] not in op.uncounted]
+    ruled = [i for i in tensors if op.rules[op.inputs[i]] is not None]
+    nodes = [f"n{i}" for i in ruled]
+    filled = TEMPLATE.format(
+        parameters=_parameters(op, names),
+        canonical=_lines(canonical, 4),
+        arrays=_lines([f"x{i} = {n}" if i in numbers else f"x{i} = {n}.array"
+                       for i, n in enumerate(names)], 8),
+        check=_lines(_check(op, counted, numbers), 8),
+        operands=", ".join([*(f"x{i}" for i in range(len(names))), *op.settings]),
+        tensors=", ".join(names),
+        settings=settings,
+        recheck=_lines(_recheck(op, counted, names, settings), 8),
+        source=_lines(_source(op, names[0], settings), 8),
+        nodes=_lines([f"n{i} = {names[i]}.node if {names[i]}.source is None else "
+                      f"node_of({names[i]})" for i in ruled], 8),
+        none_wants=" and ".join(f"{n} is None" for n in nodes) if len(nodes) < 2
+        else f"({' and '.join(f'{n} is None' for n in nodes)})",
+        inputs=", ".join(f"n{i}" if i in ruled else "None" for i in range(len(names))),
+        kept=_kept(op, nodes),
+    )  # fmt: skip
+    if not nodes:
+        start, _, end = filled.partition("        if  or")
+        slow = end[end.rindex("    return slowly") :]
+        filled = f"{start}        made.node = None\n        return made\n{slow}"
+    return "\n".join(line for line in filled.split("\n") if line.strip())
+
+
+def _parameters(op: Op, names: list[str]) -> str:
+    """The public signature: PyTorch's names of the inputs, then the settings."""
+    out = list(names)
+    for p in op.signature.parameters.values():
+        if p.name in op.inputs:
+            continue
+        if p.kind is p.VAR_POSITIONAL:
+            out += [f"*_{p.name}", f"{p.name}=None"]  # x.view(2, 3), x.view((2, 3)), x.view(size=…)
+            continue
+        if p.kind is p.KEYWORD_ONLY and not any(o.startswith("*") for o in out):
+            out.append("*")
+        out.append(p.name if p.default is p.empty else f"{p.name}=None")
+    return ", ".join(out)
+
+
+def _canonical(op: Op, first: str, space: dict[str, Any], axes: Function | None) -> list[str]:
+    """Lines that bring settings into the one form that bodies and rules know."""
+    lines = []
+    for p in op.signature.parameters.values():
+        if p.name not in op.settings:
+            continue
+        if p.kind is p.VAR_POSITIONAL:
+            lines.append(f"{p.name} = size_of(_{p.name} if {p.name} is None else ({p.name},))")
+        elif axes is not None and p.name.rstrip("012") == "dim":
+            line = f"{p.name} = axes({p.name}, ndim(op, {'tensors' if op.variadic else first}))"
+            lines += [f"if {p.name} is not None:", f"    {line}"] if p.default is None else [line]
+            space["ndim"] = ndim
+    return lines
+
+
+def _check(op: Op, counted: list[int], numbers: tuple[int, ...]) -> list[str]:
+    """What sends a call to ``slowly`` before the body runs."""
+    lines = [
+        f"if x{counted[0]}.dtype is not x{i}.dtype:\n            raise TypeError"
+        for i in counted[1:]
+    ]
+    if op.ordered:
+        lines.append(f'if x{counted[0]}.dtype.kind == "c":\n            raise TypeError')
+    if op.ints != "same" or (numbers and op.promote != "bool"):
+        lines.append(f'if x{counted[0]}.dtype.kind != "f":\n            raise TypeError')
+    if op.kind in ("reduction", "opaque", "contraction") and op.ints == "same":
+        lines.append(f"if x{counted[0]}.dtype.names:\n            raise TypeError")
+    return lines
+
+
+def _recheck(op: Op, counted: list[int], names: list[str], settings: str) -> list[str]:
+    """NumPy turns integers into float64 where PyTorch wants the default float type, or integers."""
+    if op.promote != "float" and not (op.kind == "elementwise" and op.settings):
+        return []
+    return [
+        f"if out.dtype is not x{counted[0]}.dtype:",
+        f"    return slowly(op, ({', '.join(names)},), ({settings}))",
+    ]
+
+
+def _source(op: Op, first: str, settings: str) -> list[str]:
+    """A result that shares memory is a view, and remembers of what."""
+    if not op.aliases:
+        return []
+    shared = "out.base is x0 or out.base is x0.base or out.base.__class__ is not ndarray"
+    return [
+        f"if out is x0 or (out.base is not None and ({shared})):",
+        f"    made.source = viewing(op, {first}, ({settings}))",
+    ]
+
+
+def _kept(op: Op, nodes: list[str]) -> str:
+    """The tuple of what the rules ask for: an entry is None when no one who asks is on the tape."""
+    entries = []
+    for wanted_by, what, index in op.keeping:
+        value = {"out": "out", "array": f"x{index}"}.get(what, f"x{index}.{what}")
+        wanting = [n for n in nodes if wanted_by & 1 << int(n[1:])]
+        if not wanting:
+            value = "None"
+        elif len(wanting) < len(nodes):
+            value += f" if {' or '.join(f'{n} is not None' for n in wanting)} else None"
+        entries.append(value + ", ")
+    return "".join(entries)
+
+
+def _lines(lines: list[str], indent: int) -> str:
+    return ("\n" + " " * indent).join(lines)
+
+
+def ndim(op: Op, x: Any) -> int:
+    """The number of axes by which ``dim`` is counted."""
+    if op.variadic and isinstance(x, (tuple, list)) and x:
+        x = x[0]
+    if not isinstance(x, Tensor):
+        raise not_a_tensor(op, [x])
+    return x.array.ndim
+
+
+def viewing(op: Op, x: Tensor, settings: tuple[Any, ...]) -> Source:
+    """How the result of a movement is seen from the base of its memory."""
+    known = x.source
+    if recording() is None:
+        base = x if known is None else known.base
+        return Source(base, None, base.node)
+    if known is None:
+        return Source(x, ((op, settings),), x.node)
+    node_of(x)  # brings `seen` up to date, if the base was written since
+    steps = known.steps
+    return Source(known.base, None if steps is None else (*steps, (op, settings)), known.seen)
+
+
+SPACE["viewing"] = viewing
+
+
+def parameters_of(op: Op) -> inspect.Signature:
+    """The public signature of an op's function, for documentation and stubs."""
+    names = {n: public_name(n) for n in op.inputs}
+    return op.signature.replace(
+        parameters=[
+            p.replace(name=names.get(p.name, p.name)) for p in op.signature.parameters.values()
+        ]
+    )

@@ -1,0 +1,488 @@
+"""Compiled loops: how they are compiled, kept on disk, and shared out among threads.
+
+Numba and LLVM take a third of a second to load, so nothing here imports them before the first
+kernel is asked for.  A kernel has one signature with read-only inputs, which serves writable and
+read-only arrays alike; its arguments are contiguous, which its caller sees to.
+
+Compiled kernels are kept in a folder that only this user may write to, because Numba's form of
+them is a pickle.  One file is one kernel: a checksum, then the pickle; its name says of what
+source, by which versions, for which processor.  A file that does not fit its checksum is written
+anew.
+
+Threads are Python's own, and kernels run without the interpreter's lock.  Numba's ``parallel=True``
+deals out the work beforehand, and waits for every thread: where another program has one of two
+cores, an OpenMP call was seen to take 8 ms instead of 0.1.  It also aborts the process when two
+threads enter its ``workqueue`` layer, and hangs or kills a forked process.  Here whoever is awake
+takes the next part, so the caller never waits for a thread that has not begun.
+
+`Elementwise` makes a kernel of the text of an op: all steps of a formula in one pass over memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import pickle
+import platform
+import queue
+import stat
+import sys
+import tempfile
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable
+from functools import cache, lru_cache
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from . import polynomials, scalar
+from .printer import arguments, print_rule
+
+__all__ = ["Elementwise", "cache_folder", "compile", "elementwise", "erf", "share", "threads"]
+
+Array = np.ndarray[Any, Any]
+
+# ---------------------------------------------------------------- on disk
+
+
+def wanted_folder() -> Path:
+    """Where compiled kernels should be kept: ``RETROGRAD_CACHE``, or as XDG says."""
+    chosen = os.environ.get("RETROGRAD_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "retrograd-kernels"
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path | None:
+    """The folder of compiled kernels, made if need be; None where there is no safe one.
+
+    Warns where others could have put files there, because loading them would execute them.
+    """
+    try:
+        folder = wanted_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _only_ours(folder.stat()):
+            return folder
+    except (OSError, RuntimeError):  # a home that is read-only, or none at all
+        return None
+    warnings.warn(
+        f"{folder} can be written by others, so compiled kernels are not kept there: "
+        f"run chmod go-w {folder}, or set RETROGRAD_CACHE to a folder of your own",
+        UserWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+def _only_ours(status: os.stat_result) -> bool:
+    if sys.platform == "win32":
+        return True
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+class _File:
+    """A kernel's file, with the methods that Numba's dispatcher asks of a cache."""
+
+    def __init__(self, folder: Path, name: str, digest: str):
+        self.path = folder / f"{name}-{digest[:24]}.kernel"
+        self.cache_path = str(folder)
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """The compiled function; None where the file is missing or damaged."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        checksum, payload = content[:32], content[32:]
+        if hashlib.sha256(payload).digest() != checksum:
+            return None
+        from numba.core.compiler import CompileResult
+
+        context.refresh()
+        return CompileResult._rebuild(context, *pickle.loads(payload))
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Write the compiled function under another name, then move it into place."""
+        from numba.core.serialize import dumps
+
+        payload = dumps(compiled._reduce())
+        try:
+            handle, temporary = tempfile.mkstemp(dir=self.path.parent)
+            with open(handle, "wb") as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
+            os.replace(temporary, self.path)
+        except OSError:  # read-only or full: the next process compiles again
+            return
+
+
+@lru_cache(maxsize=1)
+def _makers() -> str:
+    """Everything a compiled kernel depends on beside its source."""
+    import llvmlite.binding as llvm
+    import numba
+
+    features = ",".join(sorted(k for k, v in llvm.get_host_cpu_features().items() if v))
+    cpu = f"{llvm.get_host_cpu_name()} {features} {os.environ.get('NUMBA_CPU_NAME', '')}"
+    versions = f"{sys.version} {np.__version__} {numba.__version__} {llvm.llvm_version_info}"
+    return f"{versions} {platform.platform()} {cpu} {_text_of(__file__, polynomials.__file__)}"
+
+
+def _text_of(*files: str) -> str:
+    return "".join(Path(file).read_text("utf-8") for file in files)
+
+
+# ---------------------------------------------------------------- compiling
+
+
+def readonly(dtype: str, ndim: int = 1) -> str:
+    """How a signature writes an input: a contiguous array that the kernel does not change."""
+    return f"Array({dtype}, {ndim}, 'C', readonly=True)"
+
+
+def compile(
+    function: Callable[..., Any],
+    signature: str,
+    *,
+    contract: bool = False,
+    source: str | None = None,
+) -> Callable[..., Any]:
+    """The machine code of a function for one signature, from disk where it is known.
+
+    ``contract`` lets a product and a sum be rounded once.  ``source`` is what the function was
+    made of; if not given, the file it stands in.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
+    """
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        return function
+    fastmath = {"contract"} if contract else False
+    kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
+    folder = cache_folder()
+    if folder is not None:
+        if source is None:
+            source = _text_of(function.__code__.co_filename)
+        name = function.__name__
+        parts = (_makers(), source, name, signature, str(contract))
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        kernel._cache = _File(folder, name, digest)
+    kernel.compile(signature)
+    kernel.disable_compile()
+    return kernel  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- threads
+
+limit: int | None = None  # set by set_num_threads
+
+
+def threads() -> int:
+    """How many threads may share a kernel's work."""
+    if limit is not None:
+        return limit
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Job:
+    """Work in parts, for anyone to take."""
+
+    def __init__(self, work: Callable[[int, int], Any], total: int, grain: int):
+        self.work = work
+        self.parts = deque((start, min(start + grain, total)) for start in range(0, total, grain))
+        self.unfinished = len(self.parts)
+        self.counting = threading.Lock()
+        self.finished = threading.Event()
+        self.error: BaseException | None = None
+
+    def take_part(self) -> None:
+        """Do parts until none is left."""
+        while True:
+            try:
+                start, stop = self.parts.popleft()
+            except IndexError:
+                return
+            try:
+                self.work(start, stop)
+            except BaseException as error:
+                self.error = error
+            with self.counting:
+                self.unfinished -= 1
+                if not self.unfinished:
+                    self.finished.set()
+
+
+_jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+_helpers = 0
+_hiring = threading.RLock()
+
+
+def share(work: Callable[[int, int], Any], total: int, grain: int) -> None:
+    """Call ``work(start, stop)`` for parts of ``range(total)``, from several threads.
+
+    It should release the interpreter's lock; parts have ``grain`` elements.
+    """
+    count = min(threads(), -(-total // grain))
+    if count <= 1:
+        work(0, total)
+        return
+    if _helpers < count - 1:
+        _hire(count - 1)
+    job = _Job(work, total, grain)
+    for _ in range(count - 1):
+        _jobs.put(job)
+    job.take_part()
+    job.finished.wait()
+    if job.error is not None:
+        raise job.error
+
+
+def _hire(count: int) -> None:
+    global _helpers
+    with _hiring:
+        while _helpers < count:
+            _helpers += 1
+            threading.Thread(
+                target=_help, args=(_jobs,), name="retrograd kernels", daemon=True
+            ).start()
+
+
+def _help(jobs: queue.SimpleQueue[_Job]) -> None:
+    while True:
+        job = jobs.get()
+        job.take_part()
+        del job  # and with it the arrays
+
+
+def _after_fork() -> None:
+    """A forked process has none of its parent's threads, and perhaps their locks."""
+    global _jobs, _helpers, _hiring
+    _jobs, _helpers, _hiring = queue.SimpleQueue(), 0, threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# ---------------------------------------------------------------- element by element
+
+GRAIN = 1 << 16  # elements that one thread takes at a time
+WORTH_COMPILING = 1 << 15  # elements from which a kernel beats NumPy's passes, see `quickened`
+
+# Words that kernels compute as vectors; the others are calls of the C library.
+VECTOR_WORDS = {
+    *("abs", "ceil", "copysign", "floor", "maximum", "minimum", "sign", "sqrt", "trunc", "where"),
+    "erf",  # NumPy has none at all
+}
+
+SINGLES = {"exp", "expm1", "log1p", "tanh"}  # vectors in float32 only
+
+# What a word costs NumPy, in passes over memory; others cost one.
+WEIGHT = {
+    "where": 3,
+    "exp": 2,
+    "expm1": 2,
+    "log1p": 2,
+    "tanh": 2,
+    "erf": 4,
+}
+
+
+class Elementwise:
+    """A formula as one loop over arrays; the parameters in ``numbers`` are the same for all."""
+
+    def __init__(
+        self, names: tuple[str, ...], formula: str, dtype: str, name: str, numbers: Any = ()
+    ):
+        parameters = ", ".join(names)
+        self.formula = formula
+        self.name = f"{name}_kernel"  # unlike any word
+        self.dtype = np.dtype(dtype)
+        self.arrays = tuple(n not in numbers for n in names)
+        types = ", ".join(readonly(dtype) if each else dtype for each in self.arrays)
+        self.signature = f"void({types}, {dtype}[::1])"
+        values = ", ".join(n if n in numbers else f"{n}[i]" for n in names)
+        self.source = (
+            f"def formula({parameters}):\n    return {_with_typed_literals(formula)}\n\n\n"
+            f"def {self.name}({parameters}, result):\n    for i in range(result.size):\n"
+            f"        result[i] = formula({values})\n"
+        )
+        self.loop: Callable[..., Any] | None = None
+
+    def _compile(self) -> Callable[..., Any]:
+        with _hiring:
+            if self.loop is None:
+                space = {"__name__": __name__, **_compiled_words(self.dtype.name)}
+                exec(self.source, space)
+                space["formula"] = _inner(space["formula"])
+                self.loop = compile(
+                    space[self.name], self.signature, contract=True, source=self.source
+                )
+            return self.loop
+
+    def __call__(self, *arguments: Any) -> Array:
+        """The formula on arrays, which are broadcast together; the result is fresh."""
+        arrays = [a for a, is_array in zip(arguments, self.arrays, strict=True) if is_array]
+        shape = arrays[0].shape
+        if any(a.shape != shape for a in arrays):
+            shape = np.broadcast_shapes(*[a.shape for a in arrays])
+        result = np.empty(shape, self.dtype)
+        loop = self.loop or self._compile()
+        flat = [
+            self._flat(a, shape) if is_array else self.dtype.type(a)
+            for a, is_array in zip(arguments, self.arrays, strict=True)
+        ]
+        into = result.reshape(-1)
+        if into.size < 2 * GRAIN:
+            with np.errstate(all="ignore"):  # for the day the loop is Python's
+                loop(*flat, into)
+        else:
+            share(
+                lambda i, j: loop(*[a[i:j] if a.ndim else a for a in flat], into[i:j]),
+                into.size,
+                GRAIN,
+            )
+        return result
+
+    def _flat(self, a: Array, shape: tuple[int, ...]) -> Array:
+        if a.shape != shape:
+            a = np.broadcast_to(a, shape)
+        return np.ascontiguousarray(a, self.dtype).reshape(-1)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.formula}>"
+
+
+@cache
+def elementwise(op: Any, input: str | None = None, dtype: str = "float32") -> Elementwise:
+    """The kernel of an elementwise op, or of its derivative by ``input``.
+
+    It takes what the body or the rule takes; settings are numbers.
+
+    >>> from retrograd.autograd.op import registry
+    >>> elementwise(registry["silu"])
+    <silu_kernel: x / (1 + exp(-x))>
+    >>> elementwise(registry["tanh"], "x")
+    <tanh_d_x_kernel: g - g * out * out>
+
+    Raises `TypeError` for an op of another kind, or whose result is no floating number.
+    """
+    if op.kind != "elementwise" or op.promote == "bool":
+        raise TypeError(f"{op.name} has no elementwise kernel: it is {op.kind}, {op.promote}")
+    rule = op.body if input is None else op.rules[input]
+    name = op.name if input is None else f"{op.name}_d_{input}"
+    return Elementwise(arguments(rule), print_rule(rule), dtype, name, op.settings)
+
+
+def quickened(op: Any, input: str | None = None) -> Callable[..., Array] | None:
+    """The body of an op, or its rule for ``input``, with a kernel for large float arrays.
+
+    None where no kernel beats NumPy: formulas of a single operation, and words that a kernel
+    computes no faster.  The size alone decides, so the same call always gives the same bits.
+    """
+    rule = op.body if input is None else op.rules[input]
+    if op.kind != "elementwise" or op.promote == "bool" or op.uncounted or rule is None:
+        return None
+    names = arguments(rule)
+    types = _types_that_gain(rule)
+    if not types or not {"g", *op.inputs, *op.outputs, *op.settings}.issuperset(names):
+        return None
+    numbers = [i for i, n in enumerate(names) if n in op.settings]
+    others = [i for i, n in enumerate(names) if i and n not in op.settings]
+
+    def quick(*args: Any) -> Array:
+        x = args[0]
+        if (
+            type(x) is np.ndarray
+            and x.size >= WORTH_COMPILING
+            and x.dtype in types
+            and all(type(args[i]) is np.ndarray and args[i].dtype == x.dtype for i in others)
+            and all(type(args[i]) in (int, float) for i in numbers)
+        ):
+            return elementwise(op, input, x.dtype.name)(*args)
+        return rule(*args)  # type: ignore[no-any-return]
+
+    return quick
+
+
+def _types_that_gain(rule: Callable[..., Any]) -> set[np.dtype[Any]]:
+    """The float types for which one compiled loop was measured at least 1.5 times as fast."""
+    used: set[str] = set()
+    try:
+        tree = ast.parse(print_rule(rule, used=used))
+    except TypeError:  # it branches on a setting
+        return set()
+    nodes = list(ast.walk(tree))
+    words = [n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    passes = len([n for n in nodes if isinstance(n, (ast.BinOp, ast.UnaryOp, ast.Compare))])
+    passes += sum(WEIGHT.get(word, 1) for word in words)
+    if passes < 4 or any(isinstance(n, (ast.Pow, ast.FloorDiv, ast.Mod)) for n in nodes):
+        return set()
+    types = {np.dtype("float32")} if used <= VECTOR_WORDS | SINGLES else set()
+    return types | {np.dtype("float64")} if used <= VECTOR_WORDS else types
+
+
+def erf(x: Array) -> Array:
+    """``2/√π ∫₀ˣ exp(-t²) dt`` of float32 or float64, element by element."""
+    if x.dtype.kind != "f":
+        raise TypeError(f"erf is defined for real floating numbers, not {x.dtype}")
+    return _erf(x.dtype.name)(x)
+
+
+@lru_cache(maxsize=2)
+def _erf(dtype: str) -> Elementwise:
+    return Elementwise(("x",), "erf(x)", dtype, "erf")
+
+
+def _with_typed_literals(formula: str) -> str:
+    """Every number as ``f(number)``: Numba would make float64 of a float32 times ``0.5``."""
+
+    class Typed(ast.NodeTransformer):
+        def visit_Constant(self, node: ast.Constant) -> ast.AST:
+            return ast.Call(ast.Name("f", ast.Load()), [node], [])
+
+    return ast.unparse(ast.fix_missing_locations(Typed().visit(ast.parse(formula, mode="eval"))))
+
+
+# ---------------------------------------------------------------- the words, compiled
+
+
+def _inner(function: Callable[..., Any]) -> Any:
+    """A function that LLVM puts in its caller's place, which lets it make vectors of the whole."""
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        return function
+    return numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)(function)
+
+
+@lru_cache(maxsize=2)
+def _compiled_words(dtype: str) -> dict[str, Any]:
+    """What the words of a formula mean in a kernel of one element type."""
+    import math
+
+    def where(condition: Any, a: Any, b: Any) -> Any:
+        return a if condition else b
+
+    numpys = {"acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh",
+              "atan": "arctan", "atan2": "arctan2", "atanh": "arctanh", "pow": "power",
+              "round": "rint", "shift_left": "left_shift",
+              "shift_right": "right_shift"}  # fmt: skip
+    own = {"f": getattr(np, dtype), "where": _inner(where), "erf": math.erf, "erfc": math.erfc}
+    others = [w for w in scalar.SCALAR_WORDS if w not in own]
+    words = own | {w: getattr(np, numpys.get(w, w)) for w in others}
+    if dtype == "float32":
+        space = {**vars(polynomials), "where": words["where"]}
+        for name in ("exp", "expm1", "log1p", "tanh", "erf"):
+            plain = FunctionType(getattr(polynomials, name).__code__, space, name)
+            space[name] = words[name] = _inner(plain)
+    return words

@@ -1,0 +1,394 @@
+"""An op: a forward body, one derivative rule per input, and how a call of it is recorded.
+
+The body and the rules are read several ways.  On arrays they are eager NumPy.  With the words
+rebound to tensor functions (`Words`) a rule is recorded itself, which is a gradient of a gradient.
+On a printer (`printer.py`) they are text.
+
+**The names a rule asks for are what the tape keeps**: an input, ``out`` (or the name of another
+output), ``<input>_shape``, ``<input>_dtype``.  ``g`` and settings cost nothing.  A rule's names
+count only when its own input wants a gradient.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import dtypes as dt
+from . import scalar, version
+from .dtypes import dtype
+from .printer import arguments, foreign_names, print_rule, read
+from .tape import Many, Node, recording, seals
+from .tensor import Tensor, node_of, wrap
+
+Array = np.ndarray[Any, Any]
+Rule = Callable[..., Any]
+ndarray = np.ndarray
+
+registry: dict[str, Op] = {}
+functions: dict[str, Callable[..., Any]] = {}  # every public op and composite, by PyTorch's name
+
+
+words: dict[str, Callable[..., Any]] = {}  # tensor meanings that are no public function
+
+
+class Words:
+    """The words of the rules, meaning functions of tensors.
+
+    A word that computes with shapes alone has one meaning for all.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name in words:
+            found = words[name]
+        elif name in functions:
+            found = functions[name]
+        elif name in registry:
+            found = registry[name].function
+        else:
+            found = getattr(scalar, name)
+        setattr(self, name, found)
+        return found
+
+
+TENSOR_WORDS = Words()
+WORDS = frozenset(n for n, word in vars(scalar).items() if callable(word) and n[0] != "_")
+
+
+class Op:
+    """One declared operation.
+
+    ``kind`` says how it may be fused: elementwise, reduction, movement (a view), contraction,
+    select, or opaque.  ``domain`` and ``kinks`` are mathematics: where the op is defined, and where
+    it has no derivative.  ``cases`` are example arguments; tests and documentation read all three.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        body: Callable[..., Any],
+        rules: dict[str, Rule | None],
+        *,
+        outputs: tuple[str, ...] = ("out",),
+        result: Callable[..., Any] = tuple,
+        promote: str = "same",
+        numbers: str = "both",
+        ordered: bool = False,
+        ints: str = "same",
+        uncounted: tuple[str, ...] = (),
+        domain: tuple[float, float] = (-2.0, 2.0),
+        kinks: tuple[float, ...] = (),
+        cases: Sequence[Any] = (),
+        symbol: str | None = None,
+        aliases: bool = False,
+    ):
+        self.kind = kind
+        self.body = body
+        self.name = body.__name__
+        self.doc = inspect.getdoc(body) or ""
+        self.outputs = outputs
+        self.result = result
+        self.promote = promote
+        self.ordered = ordered  # whether it compares: complex numbers have no order
+        self.numbers = numbers  # which operands may be Python numbers: none, other, either, both
+        self.ints = ints
+        self.with_number: tuple[Any, ...] | None = None  # versions for a number on either side
+        self.uncounted = uncounted
+        self.domain = domain
+        self.kinks = kinks
+        self.cases = cases
+        self.symbol = symbol
+        self.aliases = aliases  # whether the result may be a view of the first input
+        self.backward_name = "".join(p.title() for p in self.name.split("_") if p) + "Backward0"
+        self.function: Callable[..., Any]
+
+        self.signature = inspect.signature(body)
+        parameters = list(self.signature.parameters.values())
+        self.variadic = parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
+        tensors = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+        if self.variadic:
+            tensors = [parameters[0].name]
+        elif not tensors:  # no slash: all are tensors
+            tensors = [p.name for p in parameters]
+        self.inputs = tuple(tensors)
+        # A reduction's dtype is a conversion made before it; the body never sees it.
+        self.settings = tuple(
+            p.name for p in parameters if p.name not in tensors and p.name != "dtype"
+        )
+        if self.variadic:
+            self.body = self._with_named_settings(body)
+        self.rules = self._checked(rules)
+        self.flat = all(rule is None for rule in self.rules.values())
+        self._decide_what_to_keep()
+
+    def _with_named_settings(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        n = len(self.settings)
+        return lambda *args: body(*args[:-n], **dict(zip(self.settings, args[-n:], strict=True)))
+
+    def _checked(self, rules: dict[str, Rule | None]) -> dict[str, Rule | None]:
+        """The rules by input, after checking that each names only what exists."""
+        found: dict[str, Rule | None] = {}
+        for name in self.inputs:
+            if f"d_{name}" not in rules:
+                raise TypeError(f"{self.name}: no d_{name}; write d_{name}=None if it is flat")
+            found[name] = rules[f"d_{name}"]
+        extra = set(rules) - {f"d_{name}" for name in self.inputs}
+        if extra:
+            raise TypeError(f"{self.name}: {sorted(extra)} are derivatives of no input")
+        known = {"g", "i", *self.settings, *self.inputs, *self.outputs}
+        known |= {f"{n}_{fact}" for n in self.inputs for fact in ("shape", "dtype")}
+        for name, rule in found.items():
+            if rule is None:
+                continue
+            unknown = set(arguments(rule)) - known
+            if unknown:
+                raise TypeError(f"{self.name}: d_{name} asks for unknown {sorted(unknown)}")
+            outside = foreign_names(rule, WORDS)
+            if outside:
+                raise TypeError(
+                    f"{self.name}: d_{name} uses {sorted(outside)}; a rule may use its parameters, "
+                    "literals and the words of scalar, so that it can be read in other ways"
+                )
+            if self.kind == "elementwise" and not set(arguments(rule)) & set(self.settings):
+                print_rule(rule)  # complains of a rule that branches on a value
+        return found
+
+    def _decide_what_to_keep(self) -> None:
+        demand: dict[str, int] = {}
+        for bit, rule in enumerate(self.rules.values()):
+            for name in () if rule is None else arguments(rule):
+                if name not in ("g", "i") and name not in self.settings:
+                    demand[name] = demand.get(name, 0) | 1 << bit
+        self.kept_names = tuple(demand)
+        # For each kept name: which inputs' rules want it, and where its value is found.
+        self.keeping = tuple((demand[name], *self._origin(name)) for name in demand)
+
+    def _origin(self, name: str) -> tuple[str, int]:
+        if name in self.outputs:
+            return "out", self.outputs.index(name)
+        if name in self.inputs:
+            return "array", self.inputs.index(name)
+        stem, _, fact = name.rpartition("_")
+        return fact, self.inputs.index(stem)
+
+    def keep(self, needs: int, arrays: Sequence[Any], outs: Sequence[Array]) -> tuple[Any, ...]:
+        """What the rules of the needed inputs will ask for, in the order of `kept_names`."""
+        kept: list[Any] = []
+        for wanted_by, what, index in self.keeping:
+            if not wanted_by & needs:
+                kept.append(None)
+            elif what == "out":
+                kept.append(outs[index])
+            elif what == "array":
+                kept.append(arrays if self.variadic else arrays[index])
+            elif self.variadic:
+                kept.append(tuple(getattr(a, what) for a in arrays))
+            else:
+                kept.append(getattr(arrays[index], what, None))
+        return tuple(kept)
+
+    def revive(self, node: Node) -> tuple[Any, ...]:
+        """What ``node`` keeps, as tensors that are connected to the tape again."""
+        revived: list[Any] = []
+        for value, (_, what, index) in zip(node.kept, self.keeping, strict=True):
+            if type(value) is not ndarray:
+                revived.append(value)
+            elif what == "array":
+                revived.append(wrap(value, node.inputs[index]))
+            else:
+                revived.append(wrap(value, node if index == 0 else None))
+        return tuple(revived)
+
+    def __getattr__(self, name: str) -> Any:
+        """Write the derivative functions when first asked for: import stays quick."""
+        if name == "pull":
+            self.pull = self._write_pull(scalar, "node.kept")
+            return self.pull
+        if name == "pull_tensors":
+            self.pull_tensors = self._write_pull(TENSOR_WORDS, "revive(node)")
+            return self.pull_tensors
+        raise AttributeError(name)
+
+    def _write_pull(self, words: Any, kept: str) -> Callable[..., Any]:
+        space: dict[str, Any] = {"__name__": __name__, "revive": self.revive}
+        exec(self.pull_source(words, kept, space), space)
+        return space["pull"]  # type: ignore[no-any-return]
+
+    def pull_source(self, words: Any, kept: str, space: dict[str, Any]) -> str:
+        """The text of a function (g, node) → one derivative per input, None where none is wanted.
+
+        For `mul` it reads as follows; rules of kinds other than elementwise are called::
+
+            def pull(g, node):
+                b, a, = node.kept
+                n0, n1, = node.inputs
+                return (None if n0 is None else g * b, None if n1 is None else g * a,)
+        """
+        terms = []
+        for index, rule in enumerate(self.rules.values()):
+            if rule is None:
+                terms.append("None")
+                continue
+            term = self._term(rule, f"d{index}", words, space)
+            if self.variadic:
+                terms = [f"*(None if n is None else {term} for i, n in enumerate(node.inputs))"]
+            elif len(self.rules) == 1:  # recorded only because its one input wants a gradient
+                terms.append(term)
+            else:
+                terms.append(f"None if n{index} is None else {term}")
+        lines = ["def pull(g, node):"]
+        if self.kept_names:
+            lines.append(f"    {', '.join(self.kept_names)}, = {kept}")
+        if self.settings:
+            lines.append(f"    {', '.join(self.settings)}, = node.settings")
+        if len(self.rules) > 1:
+            lines.append(f"    {', '.join(f'n{i}' for i in range(len(self.rules)))}, = node.inputs")
+        lines.append(f"    return ({', '.join(terms)},)")
+        return "\n".join(lines)
+
+    def _term(self, rule: Rule, name: str, words: Any, space: dict[str, Any]) -> str:
+        """The text of one derivative: its formula where it can be printed, else a call."""
+        if self.kind == "elementwise" and not self.settings:
+            used: set[str] = set()
+            text = print_rule(rule, used=used)
+            space.update({word: getattr(words, word) for word in used})
+            return text
+        space[name] = rule if words is scalar else read(rule, words)
+        return f"{name}({', '.join(arguments(rule))})"
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+# ---------------------------------------------------------------- calling
+
+
+def run(op: Op, xs: Sequence[Any], settings: tuple[Any, ...]) -> Any:
+    """Compute ``op`` and record it, when any input wants a gradient."""
+    try:
+        arrays = [x.array for x in xs]
+    except AttributeError:
+        raise not_a_tensor(op, xs) from None
+    stored = any(a.dtype.names for a in arrays)
+    if stored and op.kind not in STORABLE:
+        return _run_in_float32(op, xs, settings)
+    try:
+        outs = compute(op, arrays, settings)
+    except TypeError:
+        if not stored:
+            raise
+        return _run_in_float32(op, xs, settings)  # one that adds up where places coincide
+    return record(op, xs, arrays, settings, outs)
+
+
+STORABLE = ("movement", "select", "cast")  # kinds that only move elements about
+
+
+def _run_in_float32(op: Op, xs: Sequence[Any], settings: tuple[Any, ...]) -> Any:
+    """Storage types (float16, bfloat16): compute in float32, store the result as it came."""
+    stored = next(x.dtype for x in xs if x.array.dtype.names)
+    wide = [x.to(dt.float32) if x.array.dtype.names else x for x in xs]
+    out = run(op, wide, settings)
+    if isinstance(out, tuple):
+        return op.result([o.to(stored) if o.dtype is dt.float32 else o for o in out])
+    return out.to(stored) if out.dtype is dt.float32 else out
+
+
+def compute(op: Op, arrays: Sequence[Any], settings: tuple[Any, ...]) -> tuple[Array, ...]:
+    """The body's results as arrays.  Floating-point events are PyTorch's: silent."""
+    try:
+        out = op.body(*arrays, *settings)
+    except (RuntimeWarning, FloatingPointError):
+        with np.errstate(all="ignore"):
+            out = op.body(*arrays, *settings)
+    except ValueError as error:
+        raise explain(op, arrays, error) from None
+    if len(op.outputs) == 1:
+        return (out if type(out) is ndarray else np.asarray(out),)
+    return tuple(np.asarray(o) for o in out)
+
+
+def record(
+    op: Op, xs: Sequence[Any], arrays: Sequence[Any], settings: tuple[Any, ...], outs: Any
+) -> Any:
+    """Tensors round ``outs``, the first with a node on the tape if one is due."""
+    node = None
+    mode = recording()
+    if mode is not None and not op.flat:
+        needs, nodes = _nodes(op, xs)
+        if needs:
+            kept = op.keep(needs, arrays, outs)
+            node = Node(nodes, kept, op, settings, outs[0])
+            watch(node, kept, mode)
+    first = wrap(outs[0], node)
+    if len(outs) == 1:
+        return first
+    return op.result((first, *(wrap(o) for o in outs[1:])))
+
+
+def _nodes(op: Op, xs: Sequence[Any]) -> tuple[int, tuple[Node | None, ...]]:
+    """The nodes of inputs that have a rule, and one bit for each that wants a gradient."""
+    nodes: list[Node | None] = []
+    needs = 0
+    rules = op.rules.values()
+    for i, (x, rule) in enumerate(zip(xs, [*rules] * len(xs) if op.variadic else rules)):  # noqa: B905
+        node = None
+        if rule is not None and isinstance(x, Tensor):
+            node = x.node if x.source is None else node_of(x)
+        nodes.append(node)
+        if node is not None:
+            needs |= 1 if op.variadic else 1 << i
+    return needs, tuple(nodes)
+
+
+def watch(node: Node, kept: tuple[Any, ...], mode: Any) -> None:
+    """The rare duties of recording: seal exposed memory, show the node to a recorder."""
+    if version.exposed:
+        sums = version.seal(kept)
+        if sums is not None:
+            seals[node] = sums
+    if mode is not True:
+        mode(node)
+
+
+# ---------------------------------------------------------------- saying no
+
+
+def not_a_tensor(op: Op, xs: Sequence[Any]) -> TypeError:
+    """The complaint about an argument that should have been a tensor."""
+    for index, x in enumerate(xs):
+        if not isinstance(x, Tensor):
+            name = public_name(op.inputs[min(index, len(op.inputs) - 1)])
+            return TypeError(
+                f"{op.name}(): argument '{name}' (position {index + 1}) must be Tensor, "
+                f"not {type(x).__name__}; wrap it with torch.tensor(...)"
+            )
+    raise AssertionError("every argument is a tensor")
+
+
+def explain(op: Op, arrays: Sequence[Any], error: ValueError) -> Exception:
+    """NumPy's complaint, as PyTorch's exception, with the shapes in it."""
+    shapes = ", ".join(str(list(a.shape)) for a in arrays if isinstance(a, ndarray))
+    return RuntimeError(f"{op.name}: {error}; the inputs have shapes {shapes}")
+
+
+def public_name(name: str) -> str:
+    """What callers call an input that rules call ``x``, or ``a`` and ``b``."""
+    return {"x": "input", "a": "input", "b": "other"}.get(name, name)
+
+
+__all__ = [
+    "Many",
+    "Op",
+    "compute",
+    "dtype",
+    "functions",
+    "read",
+    "record",
+    "registry",
+    "run",
+    "watch",
+]

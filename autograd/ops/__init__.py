@@ -1,0 +1,43 @@
+"""The ops: declarations only.  Importing this package declares them all."""
+
+from . import (
+    activation,
+    arithmetic,
+    compare,
+    convert,
+    einsum,
+    gate,
+    gather,
+    index,
+    join,
+    linalg,
+    loss,
+    part,
+    rank,
+    reduce,
+    scan,
+    shape,
+    sort,
+    transcendental,
+)
+
+__all__ = [
+    "activation",
+    "arithmetic",
+    "compare",
+    "convert",
+    "einsum",
+    "gate",
+    "gather",
+    "index",
+    "join",
+    "linalg",
+    "loss",
+    "part",
+    "rank",
+    "reduce",
+    "scan",
+    "shape",
+    "sort",
+    "transcendental",
+]

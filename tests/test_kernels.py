@@ -1,0 +1,361 @@
+"""Compiled kernels: right, whatever happens to their cache, their threads or their process."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import retrograd as rg
+from retrograd.autograd import kernels, polynomials
+from retrograd.autograd.op import registry
+
+SMALL = "import numpy as np; from retrograd.autograd import kernels; x = np.linspace(-3, 3, 5000);"
+RUN_ERF = SMALL + "print(round(float(kernels.erf(x).sum()), 6), float(kernels.erf(x)[-1]))"
+ANSWER = f"{round(math.fsum(map(math.erf, np.linspace(-3, 3, 5000))), 6)} {math.erf(3)}"
+
+
+def run(program, cache, *, expect=0, **environment):
+    """Run a program in a fresh process; its output and its complaints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", program],
+        env={**os.environ, "RETROGRAD_CACHE": str(cache), **environment},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == expect, done.stderr
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A cache folder of this test's own."""
+    monkeypatch.setenv("RETROGRAD_CACHE", str(tmp_path / "cache"))
+    kernels.cache_folder.cache_clear()
+    yield tmp_path / "cache"
+    kernels.cache_folder.cache_clear()
+
+
+def fresh_erf():
+    """A kernel that this process has not compiled or loaded."""
+    return kernels.Elementwise(("x",), "erf(x)", "float32", "erf")
+
+
+# ---------------------------------------------------------------- what they compute
+
+
+@pytest.mark.parametrize("name", ["exp", "expm1", "log1p", "tanh", "erf"])
+def test_polynomials_are_right_to_two_units_in_the_last_place(name):
+    x = np.linspace(-110, 95, 200_001, dtype=np.float32)
+    x = np.concatenate([x, x / 32, x / 2**20])
+    with np.errstate(all="ignore"):
+        exact = np.array([_exact(name, v) for v in x.tolist()])
+        rounded = exact.astype(np.float32)
+        got = getattr(polynomials, name)(x)
+        units = np.abs(got - exact) / np.spacing(np.abs(rounded))
+    assert np.nanmax(np.where(np.isfinite(rounded), units, 0)) < 2
+    np.testing.assert_array_equal(got[np.isinf(rounded)], np.inf)
+
+
+def _exact(name, v):
+    try:
+        return getattr(math, name)(v)
+    except OverflowError:
+        return math.inf
+    except ValueError:  # log1p from -1 down
+        return -math.inf if v == -1 else math.nan
+
+
+@pytest.mark.parametrize("name", ["exp", "expm1", "log1p", "tanh", "erf"])
+def test_polynomials_at_the_edges(name):
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40], np.float32)
+    expected = np.array([_exact(name, v) for v in x.tolist()], np.float32)
+    with np.errstate(all="ignore"):
+        by_arrays = getattr(polynomials, name)(x)
+    for got in (by_arrays, kernels.elementwise(registry[name])(x)):
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
+        known = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(expected[known]))
+
+
+GAINING = [
+    (op, name)
+    for op in registry.values()
+    for name in (None, *op.inputs)
+    if op.kind == "elementwise" and kernels.quickened(op, name) is not None
+]
+
+
+@pytest.mark.parametrize(("op", "name"), GAINING, ids=[f"{o.name}-{n}" for o, n in GAINING])
+def test_a_quickened_rule_agrees_with_numpy(op, name):
+    rule = op.body if name is None else op.rules[name]
+    random = np.random.default_rng(0)
+    defaults = {s: op.signature.parameters[s].default for s in op.settings}
+    settings = {s: v if type(v) in (int, float) else 0.5 for s, v in defaults.items()}
+    low, high = op.domain
+    x = random.uniform(low, high, (len(inspect.signature(rule).parameters), 500)).astype("f4")
+    x = np.repeat(x, kernels.WORTH_COMPILING // 500 + 1, axis=1)
+    arguments = [settings.get(p, x[i]) for i, p in enumerate(inspect.signature(rule).parameters)]
+    with np.errstate(all="ignore"):
+        expected = rule(*arguments)
+    got = kernels.quickened(op, name)(*arguments)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-6)
+
+
+def test_few_elements_and_other_types_stay_with_numpy(monkeypatch):
+    monkeypatch.setattr(kernels, "elementwise", None)  # would raise if it were called
+    silu = kernels.quickened(registry["silu"])
+    assert silu(np.ones(3, np.float32)).dtype == np.float32
+    assert silu(np.ones(kernels.WORTH_COMPILING, np.float64)).dtype == np.float64
+
+
+def test_ops_that_gain_nothing_have_no_kernel():
+    assert kernels.quickened(registry["mul"]) is None
+    assert kernels.quickened(registry["log1p"]) is None
+    assert kernels.quickened(registry["sum"]) is None
+    with pytest.raises(TypeError, match="no elementwise kernel"):
+        kernels.elementwise(registry["sum"])
+
+
+def test_results_are_float32_fresh_and_of_the_input_s_shape():
+    x = np.linspace(-2, 2, 20_000, dtype=np.float32).reshape(100, 200)
+    for view in (x, x.T, x[::3, ::-2], x[:0]):
+        out = kernels.erf(view)
+        assert (out.shape, out.dtype) == (view.shape, np.float32)
+        assert out.flags.c_contiguous
+        assert not np.shares_memory(out, x)
+        expected = [math.erf(v) for v in view.ravel().tolist()]
+        np.testing.assert_allclose(out.ravel(), expected, rtol=1e-6)
+
+
+def test_shapes_are_broadcast():
+    kernel = kernels.elementwise(registry["leaky_relu"], "x")
+    g, x = np.ones((3, 1), np.float32), np.array([-1.0, 1.0], np.float32)
+    np.testing.assert_array_equal(kernel(g, x, 0.5), [[0.5, 1.0]] * 3)
+
+
+def test_erf_of_large_tensors_of_both_types():
+    for dtype, tolerance in ((rg.float32, 1e-6), (rg.float64, 1e-14)):
+        x = rg.linspace(-4, 4, 10_000, dtype=dtype)
+        exact = [math.erf(v) for v in x.tolist()]
+        np.testing.assert_allclose(rg.erf(x).numpy(), exact, rtol=tolerance)
+    with pytest.raises(TypeError, match="real floating"):
+        kernels.erf(np.ones(5, np.complex64))
+
+
+def test_one_specialization_serves_readonly_and_writable_arrays():
+    kernel = fresh_erf()
+    x = np.ones(10, np.float32)
+    kernel(x)
+    x.flags.writeable = False
+    kernel(x)
+    assert len(kernel.loop.signatures) == 1
+
+
+# ---------------------------------------------------------------- threads
+
+
+def test_work_is_shared_and_done_once(monkeypatch):
+    monkeypatch.setattr(kernels, "limit", 3)
+    done = np.zeros(1000, int)
+
+    def work(start, stop):
+        done[start:stop] += 1
+
+    for _ in range(50):
+        kernels.share(work, 1000, 7)
+    assert (done == 50).all()
+
+
+def test_an_error_in_a_part_reaches_the_caller(monkeypatch):
+    monkeypatch.setattr(kernels, "limit", 2)
+
+    def work(start, stop):
+        raise ValueError(f"part {start}")
+
+    with pytest.raises(ValueError, match="part"):
+        kernels.share(work, 100, 10)
+
+
+def test_many_elements_from_four_threads_at_once(monkeypatch):
+    monkeypatch.setattr(kernels, "limit", 2)
+    x = np.random.default_rng(0).standard_normal(5 * kernels.GRAIN + 17).astype(np.float32)
+    expected = np.concatenate([kernels.erf(part) for part in np.array_split(x, 50)])
+    results = {}
+
+    def call(i):
+        results[i] = [kernels.erf(x) for _ in range(5)]
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join(60)
+    assert len(results) == 4
+    for out in (out for some in results.values() for out in some):
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_computes_too(folder):
+    program = """
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)   # of forking with threads
+import numpy as np
+from retrograd.autograd import kernels
+kernels.limit = 2
+x = np.linspace(-3, 3, 4 * kernels.GRAIN, dtype=np.float32)
+expected = kernels.erf(x)
+child = os.fork()
+if not child:
+    os._exit(0 if (kernels.erf(x) == expected).all() else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(program, folder)[0] == "0"
+
+
+def test_beside_numba_s_workqueue(folder):
+    """Other code's parallel kernels abort the process when entered twice; ours may be entered."""
+    program = """
+import threading
+import numpy as np, numba
+from retrograd.autograd import kernels
+kernels.limit = 2
+
+@numba.njit(parallel=True)
+def theirs(x):
+    for i in numba.prange(x.size):
+        x[i] += 1
+
+theirs(np.zeros(1000))
+x = np.linspace(-3, 3, 4 * kernels.GRAIN, dtype=np.float32)
+kernels.erf(x)
+callers = [threading.Thread(target=lambda: [kernels.erf(x) for _ in range(20)]) for _ in range(4)]
+for each in callers: each.start()
+for _ in range(100): theirs(np.zeros(1000))
+for each in callers: each.join()
+print(numba.threading_layer())
+"""
+    assert run(program, folder, NUMBA_THREADING_LAYER="workqueue")[0] == "workqueue"
+
+
+# ---------------------------------------------------------------- import, and without a compiler
+
+
+def test_importing_retrograd_does_not_import_numba():
+    program = "import sys, retrograd; print('numba' in sys.modules)"
+    assert run(program, "unused")[0] == "False"
+
+
+def test_without_the_compiler(folder):
+    assert run(RUN_ERF, folder, NUMBA_DISABLE_JIT="1")[0] == ANSWER
+    program = (
+        "import retrograd as rg, numpy as np; from retrograd.autograd import kernels;"
+        "x = rg.linspace(-9, 9, kernels.WORTH_COMPILING, requires_grad=True);"
+        "rg.nn.functional.gelu(x).sum().backward(); print(round(float(x.grad[-1]), 5))"
+    )
+    assert run(program, folder, NUMBA_DISABLE_JIT="1")[0] == "1.0"
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def files(folder):
+    return sorted(folder.iterdir())
+
+
+def test_the_second_process_loads_what_the_first_compiled(folder):
+    assert run(RUN_ERF, folder)[0] == ANSWER
+    before = [(f.name, f.stat().st_mtime_ns) for f in files(folder)]
+    assert len(before) == 1
+    assert re.fullmatch(r"erf_kernel-[0-9a-f]{24}\.kernel", before[0][0])
+    assert run(RUN_ERF, folder)[0] == ANSWER
+    assert [(f.name, f.stat().st_mtime_ns) for f in files(folder)] == before
+
+
+def damage_nothing_left(content):
+    return b""
+
+
+def damage_truncated(content):
+    return content[: len(content) // 2]
+
+
+def damage_garbage(content):
+    return os.urandom(1000)
+
+
+def damage_one_bit(content):
+    return content[:-1000] + bytes([content[-1000] ^ 1]) + content[-999:]
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_nothing_left, damage_truncated, damage_garbage, damage_one_bit]
+)
+def test_a_damaged_file_is_written_anew(folder, damage):
+    x = np.linspace(-1, 1, 100, dtype=np.float32)
+    expected = fresh_erf()(x)
+    (file,) = files(folder)
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    np.testing.assert_array_equal(fresh_erf()(x), expected)
+    (file,) = files(folder)
+    assert abs(file.stat().st_size - len(whole)) < 100
+
+
+def test_nothing_damaged_is_unpickled(folder, monkeypatch):
+    fresh_erf()(np.ones(3, np.float32))
+    (file,) = files(folder)
+    file.write_bytes(file.read_bytes()[:32] + b"cos\nsystem\n(S'false'\ntR.")
+    monkeypatch.setattr(kernels.pickle, "loads", None)  # would raise if it were called
+    assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_folder_that_others_may_write_to_is_refused(folder):
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.warns(UserWarning, match="can be written by others"):
+        assert kernels.cache_folder() is None
+    assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_the_folder_is_for_this_user_alone(folder):
+    assert kernels.cache_folder() == folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_where_no_folder_can_be_made(folder):
+    folder.parent.joinpath("cache").write_text("a file, no folder")
+    assert kernels.cache_folder() is None
+    assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
+
+
+def test_where_nothing_can_be_written(folder, monkeypatch):
+    kernels.cache_folder()
+
+    def full(*args, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(kernels.tempfile, "mkstemp", full)
+    assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
+    assert files(folder) == []
+
+
+def test_four_processes_at_once(folder):
+    command = [sys.executable, "-c", RUN_ERF]
+    environment = {**os.environ, "RETROGRAD_CACHE": str(folder)}
+    crowd = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [each.communicate(timeout=120)[0].strip() for each in crowd] == [ANSWER] * 4
+    assert len(files(folder)) == 1
