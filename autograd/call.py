@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from . import version
-from .op import Op, not_a_tensor, public_name, run, watch
+from .op import Op, not_a_tensor, public_name, watch
 from .shapes import size_of
 from .tape import Node, recording
-from .tensor import Source, Tensor, node_of
+from .tensor import Source, Tensor, node_of, wrap
 
 Function = Callable[..., Any]
 
@@ -33,13 +33,14 @@ def function({parameters}):
     try:
         {arrays}
         {check}
-        out = body({operands})
+        {outs} = body({operands})
     except Exception:
         pass  # left before `slowly` complains, so that the user sees its complaint alone
     else:
         {recheck}
         if out.__class__ is not ndarray:
             out = asarray(out)  # NumPy makes scalars of 0-d results
+        {arrays_too}
         made = new(Tensor)
         made.array = out
         made.source = None
@@ -47,7 +48,7 @@ def function({parameters}):
         {nodes}
         if {none_wants} or (mode := recording()) is None:
             made.node = None
-            return made
+            return {answer}
         made.node = node = new(Node)
         node.born = tick()
         node.inputs = ({inputs},)
@@ -58,8 +59,39 @@ def function({parameters}):
         node.dtype = out.dtype
         if exposed or mode is not True:
             watch(node, kept, mode)
-        return made
+        return {answer}
     return slowly(op, ({tensors},), ({settings}))
+"""
+
+# An op of any number of tensors is given them as a sequence; all are kept for, or none.
+VARIADIC = """\
+def function({parameters}):
+    {canonical}
+    try:
+        arrays = [x.array for x in tensors]
+        first = arrays[0].dtype
+        for x in arrays:
+            if x.dtype is not first:
+                raise TypeError
+        out = body(*arrays, {named})
+    except Exception:
+        pass
+    else:
+        made = new(Tensor)
+        made.array = out
+        made.source = None
+        mode = recording()
+        nodes = () if mode is None else [
+            x.node if x.source is None else node_of(x) for x in tensors
+        ]
+        if not any(nodes):
+            made.node = None
+            return made
+        made.node = node = Node(tuple(nodes), ({kept}), op, ({settings}), out)
+        if exposed or mode is not True:
+            watch(node, node.kept, mode)
+        return made
+    return slowly(op, tensors, ({settings}))
 """
 
 SPACE: dict[str, Any] = {
@@ -73,10 +105,10 @@ SPACE: dict[str, Any] = {
     "new": object.__new__,
     "node_of": node_of,
     "recording": recording,
-    "run": run,
     "size_of": size_of,
     "tick": version.tick,
     "watch": watch,
+    "wrap": wrap,
 }
 
 
@@ -94,7 +126,8 @@ def write(
     ``axes`` makes a setting called ``dim`` canonical; ``prepare`` sees the first input before all
     else; ``numbers`` are the positions of inputs that are Python numbers in this version.
     """
-    space = {**SPACE, "op": op, "body": body, "slowly": slowly, "axes": axes, "prepare": prepare}
+    space = {**SPACE, "op": op, "body": op.declared if op.variadic else body, "slowly": slowly}
+    space |= {"axes": axes, "prepare": prepare, "result": op.result}
 
     def complete() -> Function:
         text = source(op, space, axes=axes, prepare=prepare, numbers=numbers)
@@ -134,23 +167,36 @@ def source(
         dtype = ", dtype" if "dtype" in op.signature.parameters else ""
         canonical.insert(0, f"{names[0]} = prepare(op, {names[0]}{dtype})")
     if op.variadic:
-        head = f"def function({_parameters(op, ['tensors'])}):"
-        return "\n    ".join([head, *canonical, f"return run(op, tensors, ({settings}))"]) + "\n"
-    if len(op.outputs) > 1:
-        head = f"def function({_parameters(op, names)}):"
-        call = f"return slowly(op, ({', '.join(names)},), ({settings}))"
-        return "\n    ".join([head, *canonical, call]) + "\n"
+        kept = {"out": "out", "array": "tuple(arrays)"}
+        return VARIADIC.format(
+            parameters=_parameters(op, ["tensors"]),
+            canonical=_lines(canonical, 4),
+            settings=settings,
+            named=", ".join(f"{s}={s}" for s in op.settings),
+            kept="".join(
+                kept.get(what, f"tuple([x.{what} for x in arrays])") + ", "
+                for _, what, _ in op.keeping
+            ),
+        )
 
     tensors = [i for i in range(len(names)) if i not in numbers]
     counted = [i for i in tensors if op.inputs[i] not in op.uncounted]
     ruled = [i for i in tensors if op.rules[op.inputs[i]] is not None]
     nodes = [f"n{i}" for i in ruled]
+    others = [f"o{i}" for i in range(1, len(op.outputs))]
+    answer = "made"
+    if others:
+        answer = f"result((made, {', '.join(f'wrap({o})' for o in others)}))"
     filled = TEMPLATE.format(
         parameters=_parameters(op, names),
         canonical=_lines(canonical, 4),
         arrays=_lines([f"x{i} = {n}" if i in numbers else f"x{i} = {n}.array"
                        for i, n in enumerate(names)], 8),
         check=_lines(_check(op, counted, numbers), 8),
+        outs=", ".join(["out", *others]),
+        arrays_too=_lines([f"if {o}.__class__ is not ndarray: {o} = asarray({o})"
+                           for o in others], 8),
+        answer=answer,
         operands=", ".join([*(f"x{i}" for i in range(len(names))), *op.settings]),
         tensors=", ".join(names),
         settings=settings,
@@ -166,7 +212,7 @@ def source(
     if not nodes:
         start, _, end = filled.partition("        if  or")
         slow = end[end.rindex("    return slowly") :]
-        filled = f"{start}        made.node = None\n        return made\n{slow}"
+        filled = f"{start}        made.node = None\n        return {answer}\n{slow}"
     return "\n".join(line for line in filled.split("\n") if line.strip())
 
 
@@ -240,7 +286,8 @@ def _kept(op: Op, nodes: list[str]) -> str:
     """The tuple of what the rules ask for: an entry is None when no one who asks is on the tape."""
     entries = []
     for wanted_by, what, index in op.keeping:
-        value = {"out": "out", "array": f"x{index}"}.get(what, f"x{index}.{what}")
+        out = f"o{index}" if index else "out"
+        value = {"out": out, "array": f"x{index}"}.get(what, f"x{index}.{what}")
         wanting = [n for n in nodes if wanted_by & 1 << int(n[1:])]
         if not wanting:
             value = "None"

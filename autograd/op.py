@@ -86,7 +86,7 @@ class Op:
         aliases: bool = False,
     ):
         self.kind = kind
-        self.body = body
+        self.body = self.declared = body
         self.name = body.__name__
         self.doc = inspect.getdoc(body) or ""
         self.outputs = outputs
