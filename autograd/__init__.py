@@ -42,6 +42,15 @@ from .functional import backward, grad
 from .generator import Generator
 from .gradcheck import gradcheck as gradcheck
 from .gradcheck import gradgradcheck as gradgradcheck
+from .layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from .op import functions
 from .random import default_generator
 from .serialization import load, save
@@ -78,8 +87,11 @@ __all__ = [
     "bool_",
     "cdouble",
     "cfloat",
+    "channels_last",
+    "channels_last_3d",
     "complex64",
     "complex128",
+    "contiguous_format",
     "default_generator",
     "device",
     "double",
@@ -108,10 +120,13 @@ __all__ = [
     "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "layout",
     "load",
     "long",
+    "memory_format",
     "no_grad",
     "ops",
+    "preserve_format",
     "printoptions",
     "random",
     "safetensors",
@@ -121,6 +136,7 @@ __all__ = [
     "set_num_threads",
     "set_printoptions",
     "short",
+    "strided",
     "tape_text",
     "uint8",
 ]

@@ -165,10 +165,13 @@ def source(
     canonical = _canonical(op, names[0], space, axes)
     if prepare is not None:
         dtype = ", dtype" if "dtype" in op.signature.parameters else ""
-        canonical.insert(0, f"{names[0]} = prepare(op, {names[0]}{dtype})")
+        plain = f"{names[0]}.__class__ is Tensor and {names[0]}.array.dtype.kind == 'f'"
+        plain += " and dtype is None" if dtype else ""
+        canonical.insert(0, f"if not ({plain}):")
+        canonical.insert(1, f"    {names[0]} = prepare(op, {names[0]}{dtype})")
     if op.variadic:
         kept = {"out": "out", "array": "tuple(arrays)"}
-        return VARIADIC.format(
+        filled = VARIADIC.format(
             parameters=_parameters(op, ["tensors"]),
             canonical=_lines(canonical, 4),
             settings=settings,
@@ -178,6 +181,7 @@ def source(
                 for _, what, _ in op.keeping
             ),
         )
+        return _without_empty_lines(filled)
 
     tensors = [i for i in range(len(names)) if i not in numbers]
     counted = [i for i in tensors if op.inputs[i] not in op.uncounted]
@@ -213,7 +217,11 @@ def source(
         start, _, end = filled.partition("        if  or")
         slow = end[end.rindex("    return slowly") :]
         filled = f"{start}        made.node = None\n        return {answer}\n{slow}"
-    return "\n".join(line for line in filled.split("\n") if line.strip())
+    return _without_empty_lines(filled)
+
+
+def _without_empty_lines(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if line.strip())
 
 
 def _parameters(op: Op, names: list[str]) -> str:

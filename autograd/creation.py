@@ -1,14 +1,14 @@
 """New tensors: from data, from NumPy, and from a size.
 
-Every function takes PyTorch's keywords: ``dtype``, ``device`` (the CPU), ``requires_grad``, and
-``layout``, ``pin_memory`` and ``memory_format`` (accepted, without effect).
+Every function takes PyTorch's keywords: ``dtype``, ``device`` (the CPU), ``requires_grad``,
+``layout`` (strided), ``memory_format`` where PyTorch has it, and ``pin_memory`` (without effect).
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from . import dtypes as dt
 from . import version
 from .device import device
 from .dtypes import as_dtype, dtype
+from .layout import check_format, check_layout, contiguous_format, memory_format
+from .layout import empty as memory
 from .nested import array_of, number, type_of
 from .op import functions
 from .shapes import size_of
@@ -143,6 +145,8 @@ def from_dlpack(source: Any) -> Tensor:
 
 def _sized(name: str, size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
     """The size of a creation function, given as numbers, a sequence, or ``size=``."""
+    if size and not options and _is_plain(size):
+        return size
     _check_options(name, options, "size")
     if not size and "size" not in options:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
@@ -153,14 +157,24 @@ def _sized(name: str, size: tuple[Any, ...], options: dict[str, Any]) -> tuple[i
 
 
 def _check_options(name: str, options: dict[str, Any], *more: str) -> None:
-    ignored = {"layout", "pin_memory", "memory_format", *more}
+    known = {"layout", "pin_memory", *more}
     for key in options:
-        if key not in ignored:
+        if key not in known:
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
+    check_layout(name, options.get("layout"))
+
+
+def _is_plain(size: Sequence[Any]) -> bool:
+    for n in size:  # noqa: SIM110 - `all` takes 0.3 µs more, half of what `zeros` takes
+        if n.__class__ is not int or n < 0:
+            return False
+    return True
 
 
 def _checked_size(name: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     parts = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+    if _is_plain(parts):
+        return tuple(parts)
     for part in parts:
         if isinstance(part, bool) or not hasattr(part, "__index__"):
             raise TypeError(
@@ -181,10 +195,14 @@ def empty(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: bool = False,
+    memory_format: memory_format | None = None,
     **options: Any,
 ) -> Tensor:
     """A tensor of uninitialised memory."""
-    array = np.empty(_sized("empty", size, options), as_dtype(dtype).array)
+    form = contiguous_format
+    if memory_format is not None:
+        form = check_format("empty", memory_format)
+    array = memory(_sized("empty", size, options), as_dtype(dtype).array, form)
     return finish(array, requires_grad, device)
 
 
@@ -196,7 +214,8 @@ def zeros(
     **options: Any,
 ) -> Tensor:
     """A tensor of zeros."""
-    array = np.zeros(_sized("zeros", size, options), as_dtype(dtype).array)
+    d = dt.get_default_dtype() if dtype is None else as_dtype(dtype)
+    array = np.zeros(_sized("zeros", size, options), d.array)
     return finish(array, requires_grad, device)
 
 
@@ -214,9 +233,9 @@ def ones(
     tensor([[1., 1., 1.],
             [1., 1., 1.]])
     """
-    d = as_dtype(dtype)
+    d = dt.get_default_dtype() if dtype is None else as_dtype(dtype)
     array = np.empty(_sized("ones", size, options), d.array)
-    array[...] = number(1, d)
+    array.fill(number(1, d) if d.array.names else 1)
     return finish(array, requires_grad, device)
 
 
@@ -230,7 +249,8 @@ def full(
     **options: Any,
 ) -> Tensor:
     """A tensor filled with one value, whose type decides the dtype."""
-    _check_options("full", options)
+    if options:
+        _check_options("full", options)
     if not isinstance(size, (tuple, list)):
         raise TypeError(
             f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}"
@@ -270,23 +290,30 @@ def empty_strided(
     if any(step < 0 for step in stride):
         raise RuntimeError(f"empty_strided: negative strides are not supported: {list(stride)}")
     last = sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-    memory = np.empty(0 if 0 in shape else last + 1, as_dtype(dtype).array)
-    steps = [step * memory.itemsize for step in stride]
-    return finish(np.ndarray(shape, memory.dtype, memory, 0, steps), requires_grad, device)
+    row = np.empty(0 if 0 in shape else last + 1, as_dtype(dtype).array)
+    steps = [step * row.itemsize for step in stride]
+    return finish(np.ndarray(shape, row.dtype, row, 0, steps), requires_grad, device)
 
 
 def _like(name: str, input: Any, fill: Any, options: dict[str, Any]) -> Tensor:
     """A tensor of the shape and memory order of ``input``, filled unless ``fill`` is None."""
+    made = like(name, input, options)
+    if fill is not None:
+        made.array[...] = number(fill, made.dtype)
+    return made
+
+
+def like(name: str, input: Any, options: dict[str, Any]) -> Tensor:
+    """A tensor of uninitialised memory, of the shape and memory order of ``input``."""
     if not isinstance(input, Tensor):
         raise TypeError(
             f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
         )
     d = _given(options.pop("dtype", None)) or input.dtype
     requires_grad, place = options.pop("requires_grad", False), options.pop("device", None)
+    form = check_format(name, options.pop("memory_format", None))
     _check_options(name, options)
-    array = np.empty_like(input.array, d.array, subok=False)
-    if fill is not None:
-        array[...] = number(fill, d)
+    array = memory(input.array.shape, d.array, form, input.array)
     return finish(array, requires_grad, place)
 
 

@@ -87,6 +87,17 @@ def write(
     return target
 
 
+def is_plain(target: Tensor, value: Tensor) -> bool:
+    """Whether nothing about writing ``value`` to ``target`` concerns the tape, or is refused."""
+    source = target.source
+    return (
+        target.node is None
+        and value.node is None
+        and (source is None or source.base.node is None)
+        and target.array.flags.writeable
+    )
+
+
 def _writeable(array: Array, op: str, one_value: bool) -> Array:
     """The same memory for writing: of an expanded tensor, if no element is written two values."""
     repeats = any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))

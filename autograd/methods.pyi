@@ -197,7 +197,7 @@ class Methods:
         """Ones with the probabilities that ``input`` holds (or all with ``p``), and zeros."""
     def bernoulli_(self, p: Any = ..., *, generator: Any = ...) -> Self:
         """Fill with ones of probability ``p`` (a number, or a tensor that broadcasts), and zeros."""
-    def bfloat16(self, memory_format: Any = ...) -> Any:
+    def bfloat16(self, *, memory_format: Any = ...) -> Any:
         """In bfloat16."""
     def bitwise_and(self, other: Any) -> Tensor:
         """Bit by bit and; logical and for truth values."""
@@ -225,23 +225,23 @@ class Methods:
         """`bitwise_xor` in place: overwrites this tensor and returns it."""
     def bmm(self, mat2: Any) -> Any:
         """Products of matrices pair by pair."""
-    def bool(self, memory_format: Any = ...) -> Any:
+    def bool(self, *, memory_format: Any = ...) -> Any:
         """In bool."""
     def broadcast_to(self, size: Any) -> Any:
         """`expand` as a function."""
-    def byte(self, memory_format: Any = ...) -> Any:
+    def byte(self, *, memory_format: Any = ...) -> Any:
         """In uint8."""
     def cauchy_(self, median: builtins.float = ..., sigma: builtins.float = ..., *, generator: Any = ...) -> Self:
         """Fill with Cauchy-distributed numbers."""
-    def cdouble(self, memory_format: Any = ...) -> Any:
+    def cdouble(self, *, memory_format: Any = ...) -> Any:
         """In complex128."""
     def ceil(self) -> Tensor:
         """The smallest integer not below; flat everywhere."""
     def ceil_(self) -> Self:
         """`ceil` in place: overwrites this tensor and returns it."""
-    def cfloat(self, memory_format: Any = ...) -> Any:
+    def cfloat(self, *, memory_format: Any = ...) -> Any:
         """In complex64."""
-    def char(self, memory_format: Any = ...) -> Any:
+    def char(self, *, memory_format: Any = ...) -> Any:
         """In int8."""
     def chunk(self, chunks: builtins.int, dim: builtins.int = ...) -> Any:
         """At most ``chunks`` consecutive parts of an axis, equal but for the last."""
@@ -266,7 +266,7 @@ class Methods:
     def combinations(self, r: builtins.int = ..., with_replacement: builtins.bool = ...) -> Any:
         """Every choice of ``r`` elements of a vector, a row each, in order."""
     def contiguous(self, memory_format: Any = ...) -> Any:
-        """This tensor if it is contiguous, else a contiguous copy."""
+        """This tensor if its elements lie in row-major order (or another one), else such a copy."""
     def copy_(self, src: Any, non_blocking: builtins.bool = ...) -> Self:
         """Overwrite with another tensor's values, which broadcast and convert."""
     def copysign(self, other: Any) -> Tensor:
@@ -333,7 +333,7 @@ class Methods:
         """`divide` in place: overwrites this tensor and returns it."""
     def dot(self, tensor: Any) -> Any:
         """Product of two vectors."""
-    def double(self, memory_format: Any = ...) -> Any:
+    def double(self, *, memory_format: Any = ...) -> Any:
         """In float64."""
     def dsplit(self, indices_or_sections: Any) -> Any:
         """`tensor_split` along the third axis."""
@@ -385,7 +385,7 @@ class Methods:
         """Reversed left to right."""
     def flipud(self) -> Any:
         """Reversed top to bottom."""
-    def float(self, memory_format: Any = ...) -> Any:
+    def float(self, *, memory_format: Any = ...) -> Any:
         """In float32."""
     def float_power(self, exponent: Any) -> Any:
         """`pow` computed in float64."""
@@ -433,7 +433,7 @@ class Methods:
         """Where the first is larger."""
     def gt_(self, other: Any) -> Self:
         """`gt` in place: overwrites this tensor and returns it."""
-    def half(self, memory_format: Any = ...) -> Any:
+    def half(self, *, memory_format: Any = ...) -> Any:
         """In float16."""
     def hardshrink(self, lambd: builtins.float = ...) -> Tensor:
         """Zero within [-λ, λ], ``x`` outside."""
@@ -471,8 +471,10 @@ class Methods:
         """The entries of one axis that a vector of integers names."""
     def inner(self, other: Any) -> Any:
         """Products summed over the last axis of both."""
-    def int(self, memory_format: Any = ...) -> Any:
+    def int(self, *, memory_format: Any = ...) -> Any:
         """In int32."""
+    def is_shared(self) -> builtins.bool:
+        """False: no tensor's memory is shared with another process."""
     def isclose(self, other: Any, rtol: builtins.float = ..., atol: builtins.float = ..., equal_nan: builtins.bool = ...) -> Any:
         """Where ``|a - b| ≤ atol + rtol·|b|``."""
     def isfinite(self) -> Any:
@@ -557,7 +559,7 @@ class Methods:
         """`logit` in place: overwrites this tensor and returns it."""
     def logsumexp(self, dim: Any, keepdim: builtins.bool = ...) -> Tensor:
         """``log Σ eˣ`` along ``dim``, without overflow."""
-    def long(self, memory_format: Any = ...) -> Any:
+    def long(self, *, memory_format: Any = ...) -> Any:
         """In int64."""
     def lt(self, other: Any) -> Tensor:
         """Where the first is smaller."""
@@ -743,7 +745,9 @@ class Methods:
         """-1, 0 or 1; flat everywhere."""
     def sgn_(self) -> Self:
         """`sign` in place: overwrites this tensor and returns it."""
-    def short(self, memory_format: Any = ...) -> Any:
+    def share_memory_(self) -> Self:
+        """Raises `NotImplementedError`, and says how processes share numbers without it."""
+    def short(self, *, memory_format: Any = ...) -> Any:
         """In int16."""
     def sigmoid(self) -> Tensor:
         """Logistic curve ``1 / (1 + e⁻ˣ)``."""

@@ -12,19 +12,24 @@ from .dtypes import dtype
 from .tensor import Tensor
 
 Array = np.ndarray[Any, Any]
+ORDINARY = frozenset((list, tuple, float, int))
+EXACT = {float: 3e38, int: 2**53}  # numbers nearer to zero are rounded once and fit float32
 
 
 def array_of(data: Any, d: dtype | None = None) -> Array:
     """A new array with PyTorch's reading of nested data: floats are the default float type."""
-    if isinstance(data, Tensor):
-        return dt.cast(data.array, d or data.dtype)
-    if isinstance(data, (np.ndarray, np.generic)):
-        masked = isinstance(data, np.ma.MaskedArray)
-        return _converted(np.asarray(data), type_of(data) if d is None or masked else d)
-    if isinstance(data, (str, bytes)):
-        raise TypeError(f"new(): invalid data type '{type(data).__name__}': {data!r} is no number")
-    if isinstance(data, (dict, set, frozenset)) or data is None:
-        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    if data.__class__ not in ORDINARY:
+        if isinstance(data, Tensor):
+            return dt.cast(data.array, d or data.dtype)
+        if isinstance(data, (np.ndarray, np.generic)):
+            masked = isinstance(data, np.ma.MaskedArray)
+            return _converted(np.asarray(data), type_of(data) if d is None or masked else d)
+        if isinstance(data, (str, bytes)):
+            raise TypeError(
+                f"new(): invalid data type '{type(data).__name__}': {data!r} is no number"
+            )
+        if isinstance(data, (dict, set, frozenset)) or data is None:
+            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     leaf = _first_leaf(data)
     if isinstance(leaf, Tensor):
         data, leaf, d = _numbers_of(data), None, d or _promoted(data)
@@ -34,13 +39,14 @@ def array_of(data: Any, d: dtype | None = None) -> Array:
         raise ValueError(f"Overflow when unpacking long long: {error}") from None
     except ValueError as error:
         raise _uneven(data) or ValueError(str(error)) from None
-    if array.dtype.kind not in "fiubc":
+    kind = array.dtype.kind
+    if kind not in "fiubc":
         raise _no_numbers(data, array)
     if d is None:
         d = _default_type(array, leaf)
-    if array.dtype == np.uint64 and not isinstance(leaf, np.generic):
+    if kind == "u" and array.itemsize == 8 and not isinstance(leaf, np.generic):
         raise ValueError("Overflow when unpacking long long: a value does not fit int64")
-    return _converted(array, d)
+    return array if array.dtype is d.array else _converted(array, d)
 
 
 def type_of(array: Array | np.generic) -> dtype:
@@ -57,6 +63,9 @@ def type_of(array: Array | np.generic) -> dtype:
 
 def _converted(array: Array, d: dtype) -> Array:
     """A copy in another type; `RuntimeError` where an integer type cannot hold the values."""
+    if array.dtype.kind == "f" == d.array.kind:
+        with np.errstate(all="ignore"):
+            return array.astype(d.array)
     if array.dtype.kind == "c" and d.category < dt.COMPLEX:
         raise TypeError("must be real number, not complex; take .real first")
     if d.category == dt.INTEGER and array.size and array.dtype.kind in "iuf":
@@ -141,6 +150,9 @@ def number(value: Any, d: dtype) -> Array:
 
     Raises `RuntimeError` when the type cannot hold it, `TypeError` when it is no number.
     """
+    limit = EXACT.get(value.__class__)
+    if limit is not None and d.array.kind == "f" and -limit < value < limit:
+        return np.array(value, d.array)
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, (bool, int, float, complex)):

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from . import generator as streams
-from .creation import empty, finish
+from . import scalar as s
+from .creation import empty, finish, like
+from .declare import opaque, word
 from .device import CPU
 from .dtypes import cast, dtype, int64
 from .generator import Generator
@@ -288,24 +290,14 @@ def _put(array: Array, values: Array) -> Array:
     return array
 
 
-def _like(input: Tensor, options: dict[str, Any]) -> Tensor:
-    """A new tensor in the shape, the type and the memory order of ``input``."""
-    kind = options.pop("dtype", None) or input.dtype
-    requires_grad, place = options.pop("requires_grad", False), options.pop("device", None)
-    unknown = set(options) - {"layout", "pin_memory", "memory_format"}
-    if unknown:
-        raise TypeError(f"unexpected keyword argument {sorted(unknown)[0]!r}")
-    return finish(np.empty_like(input.array, dtype=kind.array), requires_grad, place)
-
-
 def rand_like(input: Tensor, *, generator: Generator | None = None, **options: Any) -> Tensor:
     """`rand` in the shape and type of ``input``."""
-    return _fill(_like(input, options), None, "rand_like", source(generator).uniform_)
+    return _fill(like("rand_like", input, options), None, "rand_like", source(generator).uniform_)
 
 
 def randn_like(input: Tensor, *, generator: Generator | None = None, **options: Any) -> Tensor:
     """`randn` in the shape and type of ``input``."""
-    return _fill(_like(input, options), None, "randn_like", source(generator).normal_)
+    return _fill(like("randn_like", input, options), None, "randn_like", source(generator).normal_)
 
 
 def randint_like(
@@ -314,12 +306,30 @@ def randint_like(
     """`randint` in the shape and type of ``input``: ``(high)`` or ``(low, high)``."""
     low, high = _bounds(bounds, options, "randint_like")
     stream = source(generator)
-    return _fill(
-        _like(input, options), None, "randint_like", lambda array: stream.random_(array, low, high)
-    )
+    target = like("randint_like", input, options)
+    return _fill(target, None, "randint_like", lambda array: stream.random_(array, low, high))
 
 
 # ------------------------------------------------------------ draws shaped by tensors
+
+
+@word
+def zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Zeros of a shape, of another tensor's element type."""
+    return wrap(np.zeros(shape, like.array.dtype))
+
+
+@opaque(
+    d_values=lambda g: g,
+    d_input=lambda g, input_shape, input_dtype: s.cast(s.zeros(input_shape, g), input_dtype),
+    uncounted=("input",),
+    cases=[((2, 3), (3,))],
+    public=False,
+    method=False,
+)
+def drawn(values, input, /):  # type: ignore[no-untyped-def] # read with arrays, tensors and text
+    """Values drawn at random by what ``input`` says: its gradient is zero, as PyTorch has it."""
+    return values
 
 
 def normal(
@@ -360,7 +370,10 @@ def normal(
         array += mean.array if isinstance(mean, Tensor) else array.dtype.type(mean)
         return array
 
-    return _fill(target, out, "normal", draw)
+    target = _fill(target, out, "normal", draw)
+    for x in tensors:
+        target = drawn(target, x)
+    return target
 
 
 def bernoulli(
@@ -377,7 +390,8 @@ def bernoulli(
     tensor([0., 1.])
     """
     target = out if out is not None else finish(np.empty(input.array.shape, input.array.dtype))
-    return _fill(target, out, "bernoulli", _coins(source(generator), input if p is None else p))
+    _fill(target, out, "bernoulli", _coins(source(generator), input if p is None else p))
+    return drawn(target, input)
 
 
 def _coins(stream: Generator, p: Any) -> Callable[[Array], Array]:
@@ -417,7 +431,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     >>> rg.poisson(rg.tensor([0.0, 0.0]))
     tensor([0., 0.])
     """
-    return wrap(source(generator).poisson(input.array))
+    return drawn(wrap(source(generator).poisson(input.array)), input)
 
 
 # ------------------------------------------------------------ in-place methods

@@ -179,7 +179,8 @@ def sum(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
 def spread(g: Array, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Array:
     """The gradient of a reduction, stretched back over what was reduced."""
     if not keepdim and dim is not None:
-        g = g.reshape([1 if i in dim else n for i, n in enumerate(shape)])
+        for axis in dim:  # in order, so that each is counted among those already there
+            g = g[(slice(None),) * axis + (None,)]
     return expand(np.asarray(g), shape)
 
 
@@ -328,6 +329,9 @@ def unindex(g: Array, shape: tuple[int, ...], key: Any) -> Array:
     return out
 
 
+FEW = 512  # rows of so many are added up sooner one by one than by positions, which take 4 µs
+
+
 def add_at(out: Array, key: Any, g: Array) -> None:
     """``out[key] += g`` for a contiguous ``out``, with repeated places adding up.
 
@@ -337,6 +341,9 @@ def add_at(out: Array, key: Any, g: Array) -> None:
     first = key[0]
     if len(key) == 1 and first.dtype.kind == "b":
         out[key] += g
+        return
+    if g.size <= FEW and not out.dtype.names:
+        np.add.at(out, key, g)
         return
     if out.dtype.names:
         wide = dt.widen(out)
@@ -487,7 +494,7 @@ def cross_entropy_slope(
 ) -> Array:
     """The derivative of `cross_entropy_of_classes`: softmax less target, times the gradient."""
     g = np.asarray(portion(g, total.shape, reduction))
-    d = powers * np.expand_dims(g / total, 1)
+    d = powers * (g / total)[:, None]
     if smoothing:
         d -= (
             np.expand_dims(g * (smoothing / x.shape[1]), 1)

@@ -122,7 +122,7 @@ class Hooks:
         return len(self._nodes)
 
     def __bool__(self) -> bool:  # asked once per backward; len() of a WeakSet takes 0.5 µs
-        return bool(self._nodes.data)
+        return bool(self._nodes.data)  # type: ignore[attr-defined]
 
     def __contains__(self, node: Node) -> bool:
         return node in self._nodes
@@ -436,7 +436,7 @@ def walk(
     """
     goals = set(targets or ())
     leading = None if targets is None else leading_to(roots, targets)
-    rare = bool(targets is not None or tensor_hooks or node_hooks or seals.data or inspect)
+    rare = bool(targets is not None or tensor_hooks or node_hooks or seals.data or inspect)  # type: ignore[attr-defined]
     plain, to_shape, changed = reading.plain, reading.sum_to, version.changed
     pending: dict[Node, Any] = {}  # gradients so far; in the end, those of the leaves
     ours: set[Node] = set()  # nodes whose pending gradient is an array made here

@@ -25,6 +25,7 @@ from . import tape, version
 from .device import CPU, Size, device
 from .dtypes import dtype
 from .format import tensor_repr
+from .layout import check_format, lies_in, strided
 from .tape import Node
 
 if TYPE_CHECKING:  # what declarations install, for those who only read
@@ -119,7 +120,7 @@ class Tensor(Methods):
 
     is_mps = is_xpu = is_sparse = is_quantized = is_meta = is_cuda
     is_cpu = property(lambda self: True, doc="True: there is only the CPU.")
-    layout = property(lambda self: "torch.strided", doc="Always strided.")
+    layout = property(lambda self: strided, doc="Always `strided`.")
     name = property(lambda self: None, doc="PyTorch's; always None.")
 
     def size(self, dim: int | None = None) -> Any:
@@ -185,8 +186,10 @@ class Tensor(Methods):
         return int(self.array.__array_interface__["data"][0])
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in memory in row-major order without gaps."""
-        return self.array.flags.c_contiguous
+        """Whether the elements lie in memory in row-major order (or another) without gaps."""
+        if memory_format is None:
+            return self.array.flags.c_contiguous
+        return lies_in(self.array, check_format("is_contiguous", memory_format))
 
     def _is_view(self) -> bool:
         """Whether this tensor was made by looking at another one's memory."""

@@ -198,7 +198,7 @@ def einsum(*args: Any) -> Any:
     """The sum of products that ``equation`` spells, as in ``einsum("ij,jk->ik", a, b)``."""
 def elu(input: Any, alpha: builtins.float = ...) -> Tensor:
     """``x`` where positive, ``α · (eˣ - 1)`` elsewhere (Clevert et al. 2015)."""
-def empty(*size: Any, dtype: Any = ..., device: Any = ..., requires_grad: builtins.bool = ..., **options: Any) -> Tensor:
+def empty(*size: Any, dtype: Any = ..., device: Any = ..., requires_grad: builtins.bool = ..., memory_format: Any = ..., **options: Any) -> Tensor:
     """A tensor of uninitialised memory."""
 def empty_like(input: Tensor, **options: Any) -> Tensor:
     """`empty` in the shape and type of ``input``."""

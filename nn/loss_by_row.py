@@ -167,7 +167,7 @@ def _check_classes(
         return None
     # Seen as unsigned, negative classes are the largest: one pass for both ends.
     seen = classes.view(np.uint64) if classes.dtype.kind == "i" else classes
-    if np.maximum.reduce(seen, axis=None) < count and not 0 <= ignore_index < count:
+    if seen.item(seen.argmax()) < count and not 0 <= ignore_index < count:
         return None
     ignored = classes == ignore_index
     wrong = ((classes < 0) | (classes >= count)) & ~ignored

@@ -162,8 +162,9 @@ class Module(Hooked, State):
     ) -> Self:
         """Convert floating and complex parameters and buffers: ``to(dtype)``, ``to(tensor)``.
 
-        A device can only be the CPU, and like the last arguments changes nothing.  Raises
-        `RuntimeError` for another device, `TypeError` for an integer dtype.
+        With ``memory_format`` those of four or five dimensions are laid out in it.  A device can
+        only be the CPU, and like ``non_blocking`` changes nothing.  Raises `RuntimeError` for
+        another device, `TypeError` for an integer dtype.
         """
         if isinstance(device, Tensor):
             device, tensor = None, device
@@ -173,14 +174,20 @@ class Module(Hooked, State):
             dtype = tensor.dtype
         if device is not None:
             Device(device)
-        if dtype is None:
+        if dtype is None and memory_format is None:
             return self
-        if not (dtype.is_floating_point or dtype.is_complex):
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             raise TypeError(
                 "nn.Module.to only accepts floating point or complex dtypes, but got desired "
                 f"dtype={dtype}"
             )
-        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() or t.is_complex() else t)
+
+        def moved(t: Tensor) -> Tensor:
+            form = memory_format if t.ndim in (4, 5) else None
+            kind = dtype if t.is_floating_point() or t.is_complex() else None
+            return t.to(dtype=kind, memory_format=form)  # type: ignore[no-any-return]
+
+        return self._apply(moved)
 
     def _cast(self, dtype: Dtype) -> Self:
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
@@ -214,8 +221,8 @@ class Module(Hooked, State):
         return self.to("cuda")
 
     def share_memory(self) -> Self:
-        """PyTorch's ``Tensor.share_memory_`` on all parameters and buffers."""
-        return self._apply(lambda t: t.share_memory_())  # type: ignore[attr-defined]
+        """`Tensor.share_memory_` on all parameters and buffers."""
+        return self._apply(lambda t: t.share_memory_())
 
     # ------------------------------------------------------------ copies and text
 

@@ -208,3 +208,12 @@ def test_einsum_takes_lists_of_ints():
 def test_equations_that_are_refused(equation):
     with pytest.raises(RuntimeError, match="einsum"):
         rg.einsum(equation, rg.ones(2, 3))
+
+
+def test_an_index_that_is_changed_later_does_not_change_the_gradient():
+    x = rg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    places = rg.tensor([2, 1])
+    picked, gathered = x[places], x.gather(0, places)
+    places.zero_()
+    (picked.sum() + gathered.sum()).backward()
+    assert x.grad.tolist() == [0.0, 2.0, 2.0]

@@ -260,6 +260,18 @@ def clamp_between(x, low, high):
     return s.minimum(s.maximum(x, low), high)
 
 
+@elementwise(
+    ordered=True,
+    d_x=lambda g, x, low, high: s.where((x >= low) & (x <= high), g, 0),
+    kinks=(-0.5, 1.0),
+    cases=[{"low": -0.5, "high": 1.0}],
+    public=False, method=False, inplace=False,
+)  # fmt: skip
+def clamp_to(x, /, low, high):
+    """``x``, floating-point, with numbers for both bounds."""
+    return s.minimum(s.maximum(x, low), high)
+
+
 @composite(aliases=("clip",), inplace=True)
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """``input`` with what is below ``min`` or above ``max`` replaced by it.
@@ -278,6 +290,8 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
         return clamp_min(input, min)
     if isinstance(min, Tensor) is not isinstance(max, Tensor):
         raise TypeError("clamp(): min and max must both be numbers or both be tensors")
+    if not isinstance(min, Tensor) and input.array.dtype.kind == "f":
+        return clamp_to(input, min, max)
     return clamp_between(input, min, max)
 
 

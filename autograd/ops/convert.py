@@ -14,6 +14,15 @@ from ..declare import cast as casting
 from ..declare import composite, selection, word
 from ..device import device
 from ..inplace import write
+from ..layout import (
+    check_format,
+    contiguous_format,
+    copied,
+    form_of,
+    lies_in,
+    memory_format,
+    preserve_format,
+)
 from ..tape import recording
 from ..tensor import Tensor, wrap
 
@@ -44,29 +53,36 @@ def like(x: Any, other: Any) -> Any:
 @selection(d_x=lambda g: g, cases=[((2, 3), ())])
 def clone(x, /, memory_format=None):
     """A copy in memory of its own, connected to the tape."""
-    return x.copy(order="K")
+    if memory_format is None:
+        return x.copy(order="K")
+    return copied(x, check_format("clone", memory_format))
 
 
 @composite(public=False)
 def contiguous(self: Any, memory_format: Any = None) -> Any:
-    """This tensor if it is contiguous, else a contiguous copy."""
-    return self if self.array.flags.c_contiguous else copy_in_order(self)
+    """This tensor if its elements lie in row-major order (or another one), else such a copy."""
+    form = contiguous_format
+    if memory_format is not None:
+        form = check_format("contiguous", memory_format)
+    if lies_in(self.array, form):
+        return self
+    if form is preserve_format:
+        raise RuntimeError(
+            "preserve memory format is unsupported by the contiguous operator: name the order that "
+            "is wanted, such as torch.contiguous_format"
+        )
+    return clone(self, form)
 
 
-@selection(d_x=lambda g: g, cases=[((2, 3), ())], public=False, method=False)
-def copy_in_order(x, /):
-    """The same values in row-major memory of their own."""
-    return x.copy(order="C")
-
-
-def _checked(x: Any, d: dt.dtype) -> Any:
+def _checked(x: Any, d: dt.dtype, form: memory_format = preserve_format) -> Any:
     """`convert`, but for a real tensor whose gradient would pass through complex numbers."""
     if d.is_complex and recording() is not None and x.requires_grad and not x.is_complex():
         raise NotImplementedError(
             "gradients through complex tensors are not there: the rules of the ops do not "
             "conjugate. Compute with the real and the imaginary part, or detach() first."
         )
-    return convert(x, d)
+    out = convert(x, d)
+    return out if form is preserve_format else contiguous(out, form)
 
 
 @composite(public=False)
@@ -74,8 +90,9 @@ def to(self: Any, *args: Any, **options: Any) -> Any:
     """In another dtype, given as a dtype, as another tensor, or after a device (the CPU)."""
     d = options.pop("dtype", None)
     copies = options.pop("copy", False)
+    form = check_format("to", options.pop("memory_format", None))
     places = [options.pop("device", None)]
-    unknown = set(options) - {"non_blocking", "memory_format"}
+    unknown = set(options) - {"non_blocking"}
     if unknown:
         raise TypeError(f"to() received an invalid keyword argument: {sorted(unknown)[0]!r}")
     flags = []  # non_blocking, then copy
@@ -98,13 +115,16 @@ def to(self: Any, *args: Any, **options: Any) -> Any:
         if place is not None:
             check_device(place)
     if d is None or (d := dt.as_dtype(d)) is self.dtype:
-        return clone(self) if copies else self
-    return _checked(self, d)
+        lies = form is preserve_format or form is form_of(self.array)
+        return self if lies and not copies else clone(self, form)
+    return _checked(self, d, form)
 
 
 def _type_method(name: str, d: dt.dtype) -> None:
-    def method(self: Any, memory_format: Any = None) -> Any:
-        return self if self.dtype is d else _checked(self, d)
+    def method(self: Any, *, memory_format: Any = None) -> Any:
+        if memory_format is None:
+            return self if self.dtype is d else _checked(self, d)
+        return to(self, d, memory_format=memory_format)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In {d.name}."
@@ -148,7 +168,23 @@ def type_as(self: Any, other: Any) -> Any:
 @composite(public=False)
 def cpu(self: Any, memory_format: Any = None) -> Any:
     """This tensor: it is on the CPU."""
-    return self
+    return to(self, memory_format=memory_format)
+
+
+@composite(public=False)
+def is_shared(self: Any) -> bool:
+    """False: no tensor's memory is shared with another process."""
+    return False
+
+
+@composite(public=False)
+def share_memory_(self: Any) -> Any:
+    """Raises `NotImplementedError`, and says how processes share numbers without it."""
+    raise NotImplementedError(
+        "share_memory_: tensors do not move to shared memory here. Let several processes see one "
+        "array with multiprocessing.shared_memory: from_numpy(np.ndarray(shape, dtype, block.buf)) "
+        "is a tensor over it. Threads share every tensor, and DataLoader needs no shared memory."
+    )
 
 
 @composite(public=False)

@@ -15,7 +15,7 @@ from ..creation import number
 from ..declare import composite, opaque, selection, word
 from ..shapes import axis_of, broadcast
 from ..tensor import Tensor, wrap
-from .index import ALL, index, keys_of, put
+from .index import ALL, index, keys_of, places_along, put
 
 REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
@@ -32,17 +32,12 @@ def _indices(name: str, input: Any, dim: int, index: Any, strict: type = IndexEr
             "convert it with .long()"
         )
     n = input.array.shape[axis] if input.array.ndim else 1
-    if array.size and not (array.min() >= 0 and array.max() < n):
+    # Seen as unsigned, negative indices are the largest: one pass for both ends.
+    seen = array.view(np.uint64 if array.itemsize == 8 else np.uint32) if array.size else array
+    if array.size and seen.item(seen.argmax()) >= n:
         bad = array[(array < 0) | (array >= n)].ravel()[0]
         raise strict(f"index {bad} is out of bounds for dimension {axis} with size {n}")
-    return axis, array if array.size else array.astype(np.int64)
-
-
-def _grid(indices: Any, axis: int) -> tuple[Any, ...]:
-    """The key with which ``x[key][i, j, …] = x[i, …, indices[i, j, …], …]``."""
-    key: list[Any] = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
-    key[axis] = indices
-    return tuple(key)
+    return axis, array.copy() if array.size else array.astype(np.int64)
 
 
 def _vector(name: str, input: Any, dim: int, index: Any) -> tuple[Any, ...]:
@@ -60,6 +55,8 @@ def _check_fits(name: str, indices: Any, shape: tuple[int, ...], axis: int, of: 
             f"Index tensor must have the same number of dimensions as {of} tensor: {name} got "
             f"{indices.ndim} and {len(shape)}"
         )
+    if indices.shape == shape:
+        return
     for i, (n, m) in enumerate(zip(indices.shape, shape, strict=True)):
         if i != axis and n > m:
             raise RuntimeError(
@@ -81,17 +78,17 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     tensor([[1],
             [4]])
     """
-    axis = axis_of(dim, input.array.ndim)
     if isinstance(index, Tensor) and index.array.size and input.array.ndim and index.array.ndim:
+        axis = axis_of(dim, input.array.ndim)
         _check_fits("gather", index.array, input.array.shape, axis, "input")
-    _, indices = _indices("gather", input, dim, index, RuntimeError)
+    axis, indices = _indices("gather", input, dim, index, RuntimeError)
     return _gathered(input, axis, indices)
 
 
 def _gathered(input: Any, axis: int, indices: Any) -> Any:
     if not input.array.ndim or not indices.ndim or not indices.size:
         return pick(input.reshape(-1), (indices.reshape(-1),)).reshape(indices.shape)
-    return pick(input, _grid(indices, axis))
+    return pick(input, places_along(axis, indices, indices.ndim))
 
 
 pick = index  # several functions here have a parameter of that name
@@ -198,7 +195,7 @@ def _places(name: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any,
         src = src if src.array.ndim else src.reshape(1)
         src = src[tuple(slice(n) for n in indices.shape)] if indices.size else src.reshape(-1)[:0]
         src = src.reshape(indices.shape)
-    return input, _grid(indices, axis), src
+    return input, places_along(axis, indices, indices.ndim), src
 
 
 @composite(inplace=True)

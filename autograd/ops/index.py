@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from builtins import slice as Slice
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,15 @@ from .. import dtypes as dt
 from .. import scalar as s
 from ..creation import number
 from ..declare import composite, elementwise, movement, selection, word
-from ..inplace import PUT, write
+from ..inplace import PUT, is_plain, write
 from ..op import run, words
 from ..shapes import broadcast
 from ..tensor import Tensor, wrap
 
+Array = np.ndarray[Any, Any]
+
 ALL = Slice(None)
+INT64 = np.dtype(np.int64)
 
 
 # ---------------------------------------------------------------- reading
@@ -138,13 +142,36 @@ def pick(x: Any, key: Any) -> Any:
 words["index"] = pick
 
 
+def places_along(axis: int, indices: Array, ndim: int) -> tuple[Any, ...]:
+    """The key with which ``x[key][i, j, …] = x[i, …, indices[i, j, …], …]``.
+
+    ``indices`` may lack the axis: then so does the result.
+    """
+    ranges = _ranges(indices.shape)
+    return (*ranges[:axis], indices, *ranges[axis + (indices.ndim == ndim) :])
+
+
+@lru_cache(maxsize=64)  # np.ogrid takes 6 µs
+def _ranges(shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """0, 1, … along each axis, such that they broadcast to ``shape``."""
+    grid = np.ogrid[tuple(Slice(n) for n in shape)]
+    for places in grid:
+        places.flags.writeable = False
+    return tuple(grid)
+
+
 def keys_of(user_index: Any, ndim: int) -> tuple[Any, Any]:
     """A user's index as two of NumPy's: ints, slices and None first, then the arrays.
 
     In that order because PyTorch picks with ints before it looks at arrays; NumPy would take an
     int beside arrays for one of them.  Either is None where there is nothing to do.
     """
-    if isinstance(user_index, list) and _means_a_tuple(user_index):
+    kind = user_index.__class__
+    if kind is int:
+        return user_index, None
+    if kind is Slice:
+        return (checked_slice(user_index), ...), None
+    if kind is list and _means_a_tuple(user_index):
         warnings.warn(
             "Using a non-tuple sequence for multidimensional indexing is deprecated; "
             "use x[tuple(seq)] instead of x[seq].",
@@ -252,7 +279,12 @@ def _array(array: Any) -> Any:
         if array.size or array.dtype.names or array.ndim != 1:
             raise _no_index(array.dtype)
         return array.astype(np.int64)
-    return int(array) if array.ndim == 0 and array.dtype.kind != "b" else array
+    # A copy, because backward looks at it again, and the user may have written to it by then.
+    return int(array) if array.ndim == 0 and array.dtype.kind != "b" else array.copy()
+
+
+def _is_int(part: Any) -> bool:
+    return part.__class__ is int
 
 
 def getitem(self: Any, user_index: Any) -> Any:
@@ -262,6 +294,12 @@ def getitem(self: Any, user_index: Any) -> Any:
         return select(self, user_index)
     if kind is Slice:
         return slice(self, (checked_slice(user_index), ...))
+    if kind is tuple and user_index and all(map(_is_int, user_index)):
+        return slice(self, (*user_index, ...))
+    if kind is Tensor and self.array.ndim and user_index.array.ndim:
+        places = user_index.array
+        if places.dtype is INT64:
+            return index(self, (places.copy(),))
     basic, arrays = keys_of(user_index, self.array.ndim)
     out = self if basic is None else pick(self, basic)
     return out if arrays is None else index(out, arrays)
@@ -278,8 +316,14 @@ def setitem(self: Any, user_index: Any, value: Any) -> None:
                 "wrap it with torch.tensor(...)"
             ) from None
     basic, arrays = keys_of(user_index, self.array.ndim)
-    part = self if basic is None else pick(self, basic)
     shape = value.array.shape
+    if arrays is None and not shape and basic is not None and is_plain(self, value):
+        try:
+            write(self, value, "setitem_", index=basic)
+        except IndexError as error:
+            raise _spoken(error, self.array) from None
+        return
+    part = self if basic is None else pick(self, basic)
     ones = next((i for i, n in enumerate(shape) if n != 1), len(shape))
     try:
         if arrays is None:
@@ -448,4 +492,4 @@ def embedding_rows(weight: Any, indices: Any) -> Any:
     array = indices.array
     if array.size and not (array.min() >= 0 and array.max() < n):
         raise IndexError(f"index out of range in self: the table has {n} rows")
-    return index(weight, (array,))
+    return index(weight, (array.copy(),))

@@ -26,7 +26,7 @@ def reduced(terms: Array, reduction: str) -> Any:
     """The terms of a loss as what the user asked for."""
     if reduction == "none":
         return terms
-    total = np.add.reduce(terms, axis=None)
+    total = np.add.reduce(terms, None)
     return total if reduction == "sum" else total / terms.dtype.type(terms.size)
 
 
@@ -125,6 +125,7 @@ MODERATE = 30.0  # logits nearer to zero than this have exponentials that float3
         g, x, target, powers, total, reduction, smoothing
     ),
     d_target=None,
+    uncounted=("target",),
     cases=[
         ((2, 3), np.array([2, 0]), {"reduction": "mean", "smoothing": 0.0}),
         ((2, 3, 2), np.array([[0, 1], [2, 2]]), {"reduction": "none", "smoothing": 0.1}),
@@ -163,6 +164,7 @@ def cross_entropy_of_classes(x, target, /, reduction, smoothing):
 @opaque(
     d_x=lambda g, x_shape, target, reduction: s.place_classes(g, x_shape, target, reduction),
     d_target=None,
+    uncounted=("target",),
     cases=[
         ((2, 3), np.array([2, 0]), {"reduction": "mean"}),
         ((2, 3, 2), np.array([[0, 1], [2, 2]]), {"reduction": "none"}),
@@ -193,14 +195,19 @@ def _is_moderate(x: Array) -> bool:
     """
     if not x.size:
         return False
-    low, high = np.minimum.reduce(x, axis=None), np.maximum.reduce(x, axis=None)
+    if x.size <= BLOCK and x.flags.c_contiguous:  # 0.5 µs for few, where reductions take 1.5
+        low, high = x.item(x.argmin()), x.item(x.argmax())
+    else:
+        low, high = np.minimum.reduce(x, axis=None), np.maximum.reduce(x, axis=None)
     return bool(low > -MODERATE and high < MODERATE)
 
 
 def _sum_over_classes(powers: Array) -> Array:
     if powers.ndim == 2:
         # A matrix times ones takes a third of the time of np.add.reduce.
-        return np.dot(powers, np.ones(powers.shape[1], powers.dtype))
+        ones = np.empty(powers.shape[1], powers.dtype)
+        ones.fill(1)
+        return powers.dot(ones)
     return np.add.reduce(powers, axis=1)
 
 

@@ -368,7 +368,7 @@ def sum_to_size(self: Any, *size: Any) -> Any:
         raise RuntimeError(
             f"size {list(wanted)} is not expandable to size {list(self.array.shape)}."
         )
-    return sum_to(self.long() if self.dtype is dt.bool_ else self, wanted)
+    return sum_to(self, wanted) if wanted else self.sum()
 
 
 @composite(method=False)
