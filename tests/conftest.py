@@ -104,6 +104,13 @@ def no_tape_left():
 
 
 @pytest.fixture
+def compiler():
+    """For tests of what Numba compiles: skips them where it is told to compile nothing."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        pytest.skip("NUMBA_DISABLE_JIT turns off what this tests")
+
+
+@pytest.fixture
 def in_new_process():
     """What a program prints in a process of its own; its failure fails the test, so does stderr."""
 

@@ -15,7 +15,7 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
-    "errors hooks shapes dtypes polynomials storage device allocation",
+    "errors hooks shapes dtypes polynomials storage device layout allocation",
     "scalar format version",
     "printer",
     "kernels",
@@ -33,7 +33,7 @@ FLOORS = [
     "function generator safetensors interop",
     "gradcheck random tree report stubs",
     "pickled",
-    "serialization draw report stubs",
+    "serialization draw",
     "autograd",
     "nn optim data",
     "utils",

@@ -150,6 +150,7 @@ def test_erf_of_large_tensors_of_both_types():
         kernels.erf(np.ones(5, np.complex64))
 
 
+@pytest.mark.usefixtures("compiler")
 def test_one_specialization_serves_readonly_and_writable_arrays():
     kernel = fresh_erf()
     x = np.ones(10, np.float32)
@@ -221,6 +222,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert run(program, folder)[0] == "0"
 
 
+@pytest.mark.usefixtures("compiler")
 def test_beside_numba_s_workqueue(folder):
     """Other code's parallel kernels abort the process when entered twice; ours may be entered."""
     program = """
@@ -271,6 +273,7 @@ def files(folder):
     return sorted(folder.iterdir())
 
 
+@pytest.mark.usefixtures("compiler")
 def test_the_second_process_loads_what_the_first_compiled(folder):
     assert run(RUN_ERF, folder)[0] == ANSWER
     before = [(f.name, f.stat().st_mtime_ns) for f in files(folder)]
@@ -296,6 +299,7 @@ def damage_one_bit(content):
     return content[:-1000] + bytes([content[-1000] ^ 1]) + content[-999:]
 
 
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(
     "damage", [damage_nothing_left, damage_truncated, damage_garbage, damage_one_bit]
 )
@@ -310,6 +314,7 @@ def test_a_damaged_file_is_written_anew(folder, damage):
     assert mended[:32] == hashlib.sha256(mended[32:]).digest()
 
 
+@pytest.mark.usefixtures("compiler")
 def test_nothing_damaged_is_unpickled(folder, monkeypatch):
     fresh_erf()(np.ones(3, np.float32))
     (file,) = files(folder)
@@ -351,6 +356,7 @@ def test_where_nothing_can_be_written(folder, monkeypatch):
     assert files(folder) == []
 
 
+@pytest.mark.usefixtures("compiler")
 def test_four_processes_at_once(folder):
     command = [sys.executable, "-c", RUN_ERF]
     environment = {**os.environ, "RETROGRAD_CACHE": str(folder)}

@@ -112,6 +112,7 @@ def wide_variables(overload):
     return {v for v, t in typemap.items() if t in (types.float64, types.complex128)} - literals
 
 
+@pytest.mark.usefixtures("compiler")
 def test_compiled_text_computes_in_float32():
     """No operation of any formula is on float64 where the inputs are float32.
 

@@ -59,6 +59,12 @@ NOT_COMPARED = {
     "norm[nuc]": "the nuclear norm needs singular values",
 }
 
+# Entries whose samples are compared without a gradient wanted only, and why.
+GRADIENT_REFUSED = {
+    "as_strided[partial_views]": "gradient through elements of memory that are not the tensor's: "
+    "refused here, dropped by PyTorch",
+}
+
 counts: Counter[str] = Counter()  # what was compared
 skipped: Counter[str] = Counter()  # samples that were not, by reason
 
@@ -203,6 +209,8 @@ def to_ours(x: Any) -> Any:
 
 def refuse_untranslatable(entry: Any, sample: Any) -> None:
     """Raise `UntranslatableError` for calls that this package does not offer."""
+    if label(entry) in GRADIENT_REFUSED and sample.input.requires_grad:
+        raise UntranslatableError(GRADIENT_REFUSED[label(entry)])
     if "out" in sample.kwargs:
         raise UntranslatableError("out=")
     if entry.name.startswith("__r") and not isinstance(sample.input, torch.Tensor):
@@ -244,7 +252,7 @@ def same(
             raise MismatchError(f"{what}: {mine!r}, not {theirs!r}")
         for i, (m, t) in enumerate(zip(mine, theirs, strict=True)):
             same(f"{what}[{i}]", m, t, tolerance, exact=exact)
-    elif isinstance(theirs, (torch.dtype, torch.device)):
+    elif isinstance(theirs, (torch.dtype, torch.device, torch.layout, torch.memory_format)):
         if repr(mine) != repr(theirs):
             raise MismatchError(f"{what}: {mine!r}, not {theirs!r}")
     elif type(mine) is not type(theirs):
@@ -366,6 +374,9 @@ class Sample:
             got, expected = got[0], expected[0]
         exact = self.exact and not (self.ties and "arg" in self.entry.name)
         same(f"{what}value", got, expected, self.tolerance, exact=exact)
+        formed = "memory_format" in self.kwargs and expected.numel()
+        if formed and got.stride() != expected.stride():
+            raise MismatchError(f"{what}strides {got.stride()}, not {expected.stride()}")
         if gradients and self.entry.supports_autograd and self.inputs:
             self.compare_gradients(what, got, expected)
 
