@@ -34,11 +34,11 @@ def expand(x: Array, shape: Shape) -> Array:
     """
     if x.ndim == 0:
         return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
-    lead = len(shape) - x.ndim
-    strides = (0,) * lead + tuple(
-        0 if n == 1 != m else step
-        for n, m, step in zip(x.shape, shape[lead:], x.strides, strict=True)
-    )
+    if x.shape == shape:
+        return x
+    strides = [0] * (len(shape) - x.ndim)
+    for n, m, step in zip(x.shape, shape[len(strides) :], x.strides):  # noqa: B905 - of one length
+        strides.append(step if n == m else 0)
     if x.size and x.flags.c_contiguous:
         return np.ndarray(shape, x.dtype, x, 0, strides)
     return np.lib.stride_tricks.as_strided(x, shape, strides)

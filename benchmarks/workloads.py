@@ -93,3 +93,9 @@ def matmul_both(torch: Any) -> tuple[Step, int]:
 def total(torch: Any) -> tuple[Step, int]:
     """The sum of all elements: of four, then of one again and again."""
     return _chain(torch, torch.ones(4), lambda y: y.sum())
+
+
+@workload("overhead", "sum along an axis")
+def total_along(torch: Any) -> tuple[Step, int]:
+    """The sum along the first of two axes of four, then of one again and again, kept as an axis."""
+    return _chain(torch, torch.ones(4, 4), lambda y: y.sum(0, keepdim=True))

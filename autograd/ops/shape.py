@@ -139,6 +139,8 @@ def expand(x, /, *size):
                 f"Tensor sizes: {list(x.shape)}"
             )
     out = shapes.expand(x, full)
+    if out is x:
+        return x.view()
     out.flags.writeable = False
     return out
 
