@@ -73,7 +73,9 @@ def _ranked(name: str, input: Any, axis: int, keepdim: bool, rank: Any) -> Any:
     order = np.argsort(x, axis=-1, kind="stable")
     indices = np.take_along_axis(order, np.asarray(rank(x))[..., None], -1)
     indices = np.moveaxis(indices, -1, axis) if input.array.ndim else indices.reshape(())
-    return value_found(name, input, axis, wrap(indices.copy()), keepdim)
+    if not keepdim and input.array.ndim:
+        indices = indices.squeeze(axis)
+    return value_found(name, input, axis, wrap(indices.copy()))
 
 
 @composite()

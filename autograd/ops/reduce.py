@@ -184,19 +184,15 @@ def _position(name: str, op: Any, input: Any, dim: int | None, keepdim: bool) ->
 
 
 def _extreme_along(name: str, position: Any, input: Any, dim: Any, keepdim: bool) -> Any:
-    indices = _position(name, position, input, dim, keepdim)
+    return value_found(name, input, dim, _position(name, position, input, dim, keepdim))
+
+
+def value_found(name: str, input: Any, dim: int, indices: Any) -> Any:
+    """What stands at ``indices`` along ``dim``, and the indices, which may lack that axis."""
     ndim = input.array.ndim
     if not ndim:
         return named(name)((input.clone(), indices))
     values = pick(input, places_along(axis_of(dim, ndim), indices.array.copy(), ndim))
-    return named(name)((values, indices))
-
-
-def value_found(name: str, input: Any, dim: int, indices: Any, keepdim: bool) -> Any:
-    """What stands at ``indices`` along ``dim``, and the indices."""
-    values = input.gather(dim, indices) if input.array.ndim else input.clone()
-    if not keepdim and input.array.ndim:
-        values, indices = values.squeeze(dim), indices.squeeze(dim)
     return named(name)((values, indices))
 
 
