@@ -52,6 +52,7 @@ from numpy import arctanh as atanh
 
 from . import dtypes as dt
 from . import shapes
+from .attention import attention_slope, packed_attention_slope
 from .normalization import norm_bias_slope, norm_slope, norm_weight_slope
 from .shapes import expand, sum_to
 

@@ -3,6 +3,7 @@
 from . import (
     activation,
     arithmetic,
+    attention,
     compare,
     convert,
     einsum,
@@ -25,6 +26,7 @@ from . import (
 __all__ = [
     "activation",
     "arithmetic",
+    "attention",
     "compare",
     "convert",
     "einsum",
