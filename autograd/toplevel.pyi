@@ -146,6 +146,18 @@ def concat(tensors: Any, dim: builtins.int = ...) -> Any:
     """Tensors one after the other along an axis."""
 def concatenate(tensors: Any, dim: builtins.int = ...) -> Any:
     """Tensors one after the other along an axis."""
+def conv1d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
+    """Filters slid over sequences: ``y[f, o] = b[f] + Σ x[c, o·stride + k] · w[f, c, k]``."""
+def conv2d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
+    """Filters slid over images; see `conv1d`."""
+def conv3d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
+    """Filters slid over volumes; see `conv1d`."""
+def conv_transpose1d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
+    """Every element times the filters, added up where their windows overlap."""
+def conv_transpose2d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
+    """`conv_transpose1d` for images."""
+def conv_transpose3d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
+    """`conv_transpose1d` for volumes."""
 def copysign(input: Any, other: Any) -> Tensor:
     """The size of ``a`` with the sign of ``b``."""
 def corrcoef(input: Any) -> Any:

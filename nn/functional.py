@@ -16,6 +16,14 @@ from ..autograd import Tensor, float64, int64, no_grad
 from ..autograd.creation import empty_like, ones_like, zeros, zeros_like
 from ..autograd.inplace import write
 from ..autograd.ops import activation, gate, transcendental
+from ..autograd.ops.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from ..autograd.ops.index import embedding_rows, pick, where
 from ..autograd.ops.linalg import affine, linear_map
 from ..autograd.tensor import wrap
@@ -28,6 +36,7 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from .fold import fold, unfold
 from .loss_by_element import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -418,6 +427,12 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -429,6 +444,7 @@ __all__ = [
     "elu_",
     "embedding",
     "feature_alpha_dropout",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -482,4 +498,5 @@ __all__ = [
     "threshold_",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "unfold",
 ]

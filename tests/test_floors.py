@@ -19,8 +19,8 @@ FLOORS = [
     "scalar format version",
     "printer",
     "kernels",
-    "threads",
-    "tape box_muller",
+    "threads windows",
+    "tape box_muller convolving",
     "anomaly",
     "tensor",
     "op",
@@ -44,6 +44,8 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 
 # Imports inside functions that go up, and why each must.
 UPWARD = {
+    ("scalar", "convolving"): "the arithmetic of convolutions knows kernels",
+    ("scalar", "windows"): "and so does that of windows",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
     ("tensor", "creation"): "Tensor([1, 2]), the legacy constructor, takes data",
