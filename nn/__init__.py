@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..autograd import Parameter
-from . import functional, init
+from . import functional, init, parameter
 from .activation import (
     CELU,
     ELU,
@@ -47,6 +47,7 @@ from .dropout import (
     FeatureAlphaDropout,
 )
 from .flatten import Flatten, Unflatten
+from .lazy import LazyLinear
 from .linear import Bilinear, Identity, Linear
 from .loss import (
     BCELoss,
@@ -71,7 +72,7 @@ from .loss import (
     TripletMarginWithDistanceLoss,
 )
 from .module import Module
-from .tree import Buffer
+from .parameter import Buffer, UninitializedBuffer, UninitializedParameter
 
 modules = sys.modules[__name__]  # PyTorch's path to the same classes: nn.modules.loss._Loss
 
@@ -105,6 +106,7 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -145,7 +147,10 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "functional",
     "init",
     "modules",
+    "parameter",
 ]
