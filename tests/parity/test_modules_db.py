@@ -11,6 +11,7 @@ import copy
 import pickle
 import warnings
 from collections import defaultdict
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -70,7 +71,6 @@ MISSING: dict[str, str] = {
         """,
     ),
     **all_for("recurrent layers", "RNNCell GRUCell LSTMCell RNN GRU LSTM"),
-    **all_for("losses", "CTCLoss LinearCrossEntropyLoss"),
 }
 
 # Public names of torch.nn that are not there, and why.
@@ -79,10 +79,10 @@ ABSENT: dict[str, str] = {
     **all_for(
         "not there yet",
         """
-        AdaptiveLogSoftmaxWithLoss ChannelShuffle Container CrossMapLRN2d DataParallel EmbeddingBag
+        ChannelShuffle CrossMapLRN2d DataParallel EmbeddingBag
         Fold LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d
-        LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d LinearCrossEntropyOptions
-        MaxUnpool1d MaxUnpool2d MaxUnpool3d NLLLoss2d PixelShuffle PixelUnshuffle RNNBase
+        LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d
+        MaxUnpool1d MaxUnpool2d MaxUnpool3d PixelShuffle PixelUnshuffle RNNBase
         RNNCellBase SyncBatchNorm TransformerDecoder Unfold Upsample UpsamplingBilinear2d
         UpsamplingNearest2d
         """,
@@ -90,7 +90,9 @@ ABSENT: dict[str, str] = {
 }
 
 # How much further off a class may be in one type, and why.
-LOOSER: dict[tuple[str, str], tuple[float, str]] = {}
+LOOSER: dict[tuple[str, str], tuple[float, str]] = {
+    ("CTCLoss", "float32"): (1e-4, "exponentials of differences of large logarithms"),
+}
 
 # Classes whose second derivative PyTorch has and which are not compared, and why.
 FIRST_ORDER_ONLY: dict[str, str] = {}
@@ -130,7 +132,8 @@ def ours(x):
     if isinstance(x, torch.nn.TransformerEncoderLayer):
         return _encoder_layer(x)
     if type(x).__name__ == "LinearCrossEntropyOptions":
-        return rg.nn.LinearCrossEntropyOptions(**{k: ours(v) for k, v in vars(x).items()})
+        values = {field.name: ours(getattr(x, field.name)) for field in fields(x)}
+        return rg.nn.LinearCrossEntropyOptions(**values)
     if callable(x) and (getattr(x, "__module__", None) or "torch").startswith("torch"):
         return getattr(rg.nn.functional, x.__name__)
     if isinstance(x, (list, tuple)) and not isinstance(x, torch.Size):
@@ -402,7 +405,7 @@ def test_the_list_of_what_is_missing_is_exact(name):
 
 
 def test_most_entries_are_whole():
-    assert len(module_db) - len(MISSING) >= 46
+    assert len(module_db) - len(MISSING) >= 48
 
 
 def test_every_public_class_is_here_or_has_a_reason():
