@@ -52,6 +52,7 @@ from numpy import arctanh as atanh
 
 from . import dtypes as dt
 from . import shapes
+from .alignments import ctc_slope as ctc_slope
 from .shapes import expand, sum_to
 
 Array = np.ndarray[Any, Any]

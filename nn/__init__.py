@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..autograd import Parameter
-from . import functional, init
+from . import functional, init, parameter
 from .activation import (
     CELU,
     ELU,
@@ -36,7 +36,8 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
-from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from .adaptive import AdaptiveLogSoftmaxWithLoss
+from .container import Container, ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv import (
     Conv1d,
     Conv2d,
@@ -45,6 +46,7 @@ from .conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from .ctc import CTCLoss
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import (
     AlphaDropout,
@@ -56,7 +58,9 @@ from .dropout import (
 )
 from .flatten import Flatten, Unflatten
 from .fold import Fold, Unfold
+from .lazy import LazyLinear
 from .linear import Bilinear, Identity, Linear
+from .linear_cross_entropy import LinearCrossEntropyLoss, LinearCrossEntropyOptions
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -73,6 +77,7 @@ from .loss import (
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     NLLLoss,
+    NLLLoss2d,
     PoissonNLLLoss,
     SmoothL1Loss,
     SoftMarginLoss,
@@ -80,7 +85,7 @@ from .loss import (
     TripletMarginWithDistanceLoss,
 )
 from .module import Module
-from .tree import Buffer
+from .parameter import Buffer, UninitializedBuffer, UninitializedParameter
 
 modules = sys.modules[__name__]  # PyTorch's path to the same classes: nn.modules.loss._Loss
 
@@ -90,11 +95,14 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "AdaptiveLogSoftmaxWithLoss",
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
     "Bilinear",
     "Buffer",
+    "CTCLoss",
+    "Container",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -121,8 +129,11 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -135,6 +146,7 @@ __all__ = [
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "NLLLoss2d",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
@@ -162,7 +174,10 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "functional",
     "init",
     "modules",
+    "parameter",
 ]

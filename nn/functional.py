@@ -27,6 +27,7 @@ from ..autograd.ops.convolution import (
 from ..autograd.ops.index import embedding_rows, pick, where
 from ..autograd.ops.linalg import affine, linear_map
 from ..autograd.tensor import wrap
+from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
@@ -53,6 +54,7 @@ from .loss_by_element import (
 from .loss_by_row import (
     cosine_embedding_loss,
     cross_entropy,
+    linear_cross_entropy,
     margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
@@ -436,6 +438,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -461,6 +464,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "log_softmax",
     "logsigmoid",
     "margin_ranking_loss",
