@@ -192,12 +192,52 @@ def lstm_back(
     return _in_time(m, ds, not reverse), together(m, dh, h_ended), together(m, dc, c_ended)
 
 
+def projected_lstm(
+    m: Any, x: Any, w: Any, r: Any, h0: Any, c0: Any, steps: Steps, reverse: bool
+) -> tuple[Any, Any]:
+    """Sak et al., 2014: `lstm` whose state is ``r h``.  Gives ``[r h, c]`` and the gates."""
+    n = c0.shape[1]
+    outs: list[Any] = []
+    gates: list[Any] = []
+    h, c = h0[:0], c0[:0]
+    for start, rows in order(steps, reverse):
+        h, c = fitted(m, h, rows, h0, []), fitted(m, c, rows, c0, [])
+        hc, _, a = lstm(m, x[start : start + rows] + h @ w.mT, None, None, c, (rows,), False)
+        h, c = hc[:rows] @ r.mT, hc[rows:]
+        outs.append(m.cat([h, c], 1))
+        gates.append(a)
+    return _in_time(m, outs, reverse), _in_time(m, gates, reverse)
+
+
+def projected_lstm_back(
+    m: Any, g: Any, w: Any, r: Any, c0: Any, out: Any, gates: Any, steps: Steps, reverse: bool
+) -> tuple[Any, Any, Any, Any]:
+    """The derivatives by ``x``, by ``r h`` of all rows, by ``h0`` and by ``c0``."""
+    p = r.shape[0]
+    c_before = before(m, out[:, p:], c0, steps, reverse)
+    ds: list[Any] = []
+    hs: list[Any] = []
+    h_ended: list[Any] = []
+    c_ended: list[Any] = []
+    nothing, no_cell = m.zeros(g[:, :p], steps[0]), m.zeros(c0, steps[0])
+    dh, dc = nothing[:0], no_cell[:0]
+    for start, rows in order(steps, not reverse):
+        at = slice(start, start + rows)
+        dh = fitted(m, dh, rows, nothing, h_ended) + g[at, :p]
+        dc = fitted(m, dc, rows, no_cell, c_ended) + g[at, p:]
+        hs.append(dh)
+        slopes = m.cat([dh @ r, dc])
+        d, _, dc = lstm_back(m, slopes, None, c_before[at], out[at, p:], gates[at], (rows,), False)
+        dh = d @ w
+        ds.append(d)
+    dx, d_r = _in_time(m, ds, not reverse), _in_time(m, hs, not reverse)
+    return dx, d_r, together(m, dh, h_ended), together(m, dc, c_ended)
+
+
 # ---------------------------------------------------------------- GRU
 
 
-def gru(
-    m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool
-) -> tuple[Any, Any]:
+def gru(m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool) -> tuple[Any, Any]:
     """Cho et al., 2014, in the form whose new state resets the product, as PyTorch's and cuDNN's.
 
     ``r, u = σ(x + z)``, ``n = tanh(x + r z)``, ``h = n + u (h₋ - n)``, where ``z = Wh₋ + b``.

@@ -513,8 +513,26 @@ def lstm_slopes(
     return recurrence.lstm_back(recurrence.Arrays, g, w, c0, c, gates, steps, reverse)
 
 
+def projected_lstm_slopes(
+    g: Array, x: Array, w: Array, r: Array, h0: Array, c0: Array, out: Array, gates: Array,
+    steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """The derivatives of `lstm_projected_sequence` by ``x``, by ``r h``, ``h0``, ``c0``; then ``h``."""
+    m, n, p = recurrence.Arrays, c0.shape[1], r.shape[0]
+    slopes = recurrence.projected_lstm_back(m, g, w, r, c0, out, gates, steps, reverse)
+    return *slopes, gates[:, 3 * n :] * tanh(out[:, p:])
+
+
 def gru_slopes(
-    g: Array, x: Array, w: Any, b: Any, h0: Array, out: Array, gates: Array, steps: Any, reverse: Any
+    g: Array,
+    x: Array,
+    w: Any,
+    b: Any,
+    h0: Array,
+    out: Array,
+    gates: Array,
+    steps: Any,
+    reverse: Any,
 ) -> tuple[Array, Array, Array]:
     """The derivatives of `gru_sequence` by ``x``, by ``Wh₋ + b``, and by ``h0``."""
     return recurrence.gru_back(recurrence.Arrays, g, w, h0, out, gates, steps, reverse)

@@ -11,9 +11,11 @@ from typing import Any
 
 from .. import recurrence
 from .. import scalar as s
-from ..declare import opaque, word
+from ..declare import composite, opaque, word
 from ..op import functions
 from ..recurrence import Arrays
+from ..tensor import Tensor
+from .linalg import affine, linear_map
 
 
 class Tensors:
@@ -119,6 +121,53 @@ def lstm_sequence(x, w, h0, c0, /, steps, reverse=False):
     return recurrence.lstm(Arrays, x, w, h0, c0, steps, reverse)
 
 
+@word
+def projected_lstm_slopes(
+    g: Any,
+    x: Any,
+    w: Any,
+    r: Any,
+    h0: Any,
+    c0: Any,
+    out: Any,
+    gates: Any,
+    steps: Any,
+    reverse: bool,
+) -> Any:
+    """The derivatives of `lstm_projected_sequence`, recorded; what it kept is computed again."""
+    out, gates = recurrence.projected_lstm(Tensors, x, w, r, h0, c0, steps, reverse)
+    slopes = recurrence.projected_lstm_back(Tensors, g, w, r, c0, out, gates, steps, reverse)
+    n, p = c0.array.shape[1], r.array.shape[0]
+    return *slopes, gates[:, 3 * n :] * out[:, p:].tanh()
+
+
+@opaque(
+    shared=lambda g, x, w, r, h0, c0, out, gates, steps, reverse: s.projected_lstm_slopes(
+        g, x, w, r, h0, c0, out, gates, steps, reverse
+    ),
+    d_x=lambda shared: shared[0],
+    d_w=lambda shared, r_shape, out, h0, steps, reverse: s.matmul(
+        s.mT(shared[0]), s.states_before(out[:, : r_shape[0]], h0, steps, reverse)
+    ),
+    d_r=lambda shared: s.matmul(s.mT(shared[1]), shared[4]),
+    d_h0=lambda shared: shared[2],
+    d_c0=lambda shared: shared[3],
+    outputs=("out", "gates"), result=_first,
+    cases=[
+        ((6, 12), (12, 2), (2, 3), (3, 2), (3, 3), {"steps": (3, 3)}),
+        ((6, 12), (12, 2), (2, 3), (3, 2), (3, 3), {"steps": (3, 2, 1)}),
+        ((7, 12), (12, 2), (2, 3), (3, 2), (3, 3), {"steps": (3, 3, 1), "reverse": True}),
+    ],
+    public=False, method=False,
+)  # fmt: skip
+def lstm_projected_sequence(x, w, r, h0, c0, /, steps, reverse=False):
+    """`lstm_sequence` whose state is a projection ``r h``: every state beside every ``c``.
+
+    Shape: ``(R, 4H), (4H, P), (P, H), (N, P), (N, H) → (R, P + H)``
+    """
+    return recurrence.projected_lstm(Arrays, x, w, r, h0, c0, steps, reverse)
+
+
 # ---------------------------------------------------------------- GRU
 
 
@@ -215,3 +264,99 @@ def rnn_sequence(x, w, h0, /, steps, reverse=False, nonlinearity="tanh"):
     Shape: ``(R, H), (H, H), (N, H) → (R, H)``
     """
     return recurrence.rnn(Arrays, x, w, h0, steps, reverse, nonlinearity)
+
+
+# ---------------------------------------------------------------- cells
+
+
+def _projections(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
+) -> tuple[Any, Any]:
+    """``Wᵢₕ x + bᵢₕ`` and ``Wₕₕ h + bₕₕ``, after PyTorch's checks."""
+    return (
+        linear_map(input, w_ih) if b_ih is None else affine(input, w_ih, b_ih),
+        linear_map(hx, w_hh) if b_hh is None else affine(hx, w_hh, b_hh),
+    )
+
+
+def _check_input(input: Any, w_ih: Any) -> None:
+    if input.array.shape[1] != w_ih.array.shape[1]:
+        raise RuntimeError(
+            f"input has inconsistent input_size: got {input.array.shape[1]} expected "
+            f"{w_ih.array.shape[1]}"
+        )
+
+
+def _check_state(input: Any, state: Any, size: int, i: int) -> None:
+    rows, columns = state.array.shape
+    if rows != input.array.shape[0]:
+        raise RuntimeError(
+            f"Input batch size {input.array.shape[0]} doesn't match hidden{i} batch size {rows}"
+        )
+    if columns != size:
+        raise RuntimeError(
+            f"hidden{i} has inconsistent hidden_size: got {columns}, expected {size}"
+        )
+
+
+@composite(method=False)
+def rnn_tanh_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of Elman's network: ``tanh(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ)``.
+
+    Shape: ``(N, D), (N, H), (H, D), (H, H), (H,), (H,) → (N, H)``
+    """
+    _check_input(input, w_ih)
+    _check_state(input, hx, w_hh.array.shape[1], 0)
+    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
+    return (x + z).tanh()
+
+
+@composite(method=False)
+def rnn_relu_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of Elman's network with `relu`: ``max(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ, 0)``.
+
+    Shape: ``(N, D), (N, H), (H, D), (H, H), (H,), (H,) → (N, H)``
+    """
+    _check_input(input, w_ih)
+    _check_state(input, hx, w_hh.array.shape[1], 0)
+    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
+    return (x + z).relu()
+
+
+@composite(method=False)
+def lstm_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> tuple[Any, Any]:
+    """One step of an LSTM: the new ``h`` and ``c`` from the pair ``hx``.
+
+    Shape: ``(N, D), ((N, H), (N, H)), (4H, D), (4H, H), (4H,), (4H,) → (N, H), (N, H)``
+    """
+    if isinstance(hx, Tensor) or len(hx) != 2:
+        raise TypeError(
+            f"lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors (h, c), not "
+            f"{type(hx).__name__}"
+        )
+    h, c = hx
+    _check_input(input, w_ih)
+    _check_state(input, h, w_hh.array.shape[1], 0)
+    _check_state(input, c, w_hh.array.shape[0] // 4, 1)
+    x, z = _projections(input, h, w_ih, w_hh, b_ih, b_hh)
+    out = lstm_gates(x + z, c)
+    n = input.array.shape[0]
+    return out[:n], out[n:]
+
+
+@composite(method=False)
+def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
+    """One step of a GRU.
+
+    Shape: ``(N, D), (N, H), (3H, D), (3H, H), (3H,), (3H,) → (N, H)``
+    """
+    _check_input(input, w_ih)
+    _check_state(input, hx, w_hh.array.shape[1], 0)
+    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
+    return gru_gates(x, z, hx)
