@@ -6,6 +6,7 @@ import sys
 
 from ..autograd import Parameter
 from . import functional, init, parameter
+from . import functional, init, utils
 from .activation import (
     CELU,
     ELU,
@@ -86,6 +87,9 @@ from .loss import (
 )
 from .module import Module
 from .parameter import Buffer, UninitializedBuffer, UninitializedParameter
+from .recurrent import GRU, LSTM, RNN, RNNBase
+from .recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from .tree import Buffer
 
 modules = sys.modules[__name__]  # PyTorch's path to the same classes: nn.modules.loss._Loss
 
@@ -94,6 +98,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveLogSoftmaxWithLoss",
     "AlphaDropout",
@@ -119,6 +126,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -130,6 +138,7 @@ __all__ = [
     "KLDivLoss",
     "L1Loss",
     "LazyLinear",
+    "LSTMCell",
     "LeakyReLU",
     "Linear",
     "LinearCrossEntropyLoss",
@@ -153,6 +162,9 @@ __all__ = [
     "ParameterDict",
     "ParameterList",
     "PoissonNLLLoss",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "RReLU",
     "ReLU",
     "ReLU6",
