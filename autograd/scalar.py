@@ -53,6 +53,7 @@ from numpy import arctanh as atanh
 from . import dtypes as dt
 from . import recurrence, shapes
 from .alignments import ctc_slope as ctc_slope
+from .normalization import norm_bias_slope, norm_slope, norm_weight_slope
 from .shapes import expand, sum_to
 
 Array = np.ndarray[Any, Any]
