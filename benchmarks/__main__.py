@@ -48,9 +48,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Families: {', '.join(FAMILIES)}.",
     )
     made.add_argument("names", nargs="*", metavar="NAME",
-                      help="a family, a workload, or a pattern such as 'mlp*'; all without")  # fmt: skip
+                      help="a family, a workload, or a pattern: mlp*")  # fmt: skip
     made.add_argument("--quick", action="store_true",
-                      help="within two minutes: fewer workloads, short rounds, no torch.compile")  # fmt: skip
+                      help="two minutes: fewer workloads, short rounds, no torch.compile")  # fmt: skip
     made.add_argument("--rounds", type=int, metavar="N")
     made.add_argument("--seconds", type=float, metavar="S",
                       help=f"how long one engine is timed in one round ({SECONDS})")  # fmt: skip
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     made.add_argument("--charts", type=Path, metavar="FOLDER", help="write a chart for each family")
     made.add_argument("--save", action="store_true",
-                      help="write figures and charts to benchmarks/results/, which README shows")  # fmt: skip
+                      help="write figures and charts to benchmarks/results/")  # fmt: skip
     made.add_argument("--list", action="store_true", help="list the workloads, and do nothing")
     made.add_argument("--compare", nargs=2, type=Path, metavar=("A.json", "B.json"),
                       help="say what changed between two runs, and do nothing")  # fmt: skip
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, workloads: list[Workload], asked: list[str]) -> int:
     """Measure, print, and write what was asked for."""
-    threads = options.threads or processors()
+    threads = options.threads or machine.processors()
     if options.quick and not options.names:
         workloads = [w for w in workloads if w.quick]
     there = takers(asked, options)
@@ -113,9 +113,7 @@ def run(options: argparse.Namespace, workloads: list[Workload], asked: list[str]
     begun = time.monotonic()
     rows: list[Row] = []
     interrupted = False
-    with Session(there, threads, *pace(options), progress.say) as session:
-        if options.quick:
-            session.weighed = ()
+    with Session(there, threads, *pace(options), progress.say, quick=options.quick) as session:
         for name, why in session.left_out.items():
             print(f"{name} takes no part: {why}")
         engines = {name: engine.version for name, engine in session.engines.items()}
@@ -160,11 +158,6 @@ def pace(options: argparse.Namespace) -> tuple[int, float]:
     return options.rounds or usual[0], options.seconds or usual[1]
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def measure(
     session: Session,
     workloads: list[Workload],
@@ -181,8 +174,7 @@ def measure(
             print(f"out of time for: {left}")
             return
         progress.prefix = f"[{number + 1}/{len(workloads)}] "
-        for row in session.run(workload):
-            rows.append(row)
+        rows.extend(session.run(workload))
 
 
 def report(

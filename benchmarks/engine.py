@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -69,7 +70,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the child; raises `EngineError` if it does not come up."""
-        self._said = tempfile.TemporaryFile("w+")
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the child
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.child", self.name, str(self.threads)],
             cwd=ROOT,
@@ -97,11 +98,9 @@ class Engine:
             self.start()
         assert self.process is not None
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):  # it has ended; the answer that is missing says so
             self.process.stdin.write(json.dumps({"do": do, **what}) + "\n")
             self.process.stdin.flush()
-        except OSError:
-            pass  # it has ended; what it said last comes with the answer that is missing
         seconds = COMPILING if self.name == "torch.compile" and do == "prepare" else ANSWERING
         try:
             return self._receive(seconds)
@@ -138,10 +137,8 @@ class Engine:
             return
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(OSError):
                     stream.close()
-                except OSError:
-                    pass
         try:
             process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:

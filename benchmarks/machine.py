@@ -23,7 +23,7 @@ def describe(threads: int) -> dict[str, Any]:
     blas = library["Build Dependencies"]["blas"]
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": processors(),
         "threads": threads,
         "memory": memory(),
         "system": platform.platform(),
@@ -45,6 +45,11 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:
@@ -81,7 +86,10 @@ def commit() -> str | None:
 
 
 class Limits:
-    """The best that any engine did: operations a second, and bytes copied a second by size."""
+    """The best that any engine did: operations a second, and bytes moved a second by size.
+
+    Bytes are moved by copying, and by changing in place, which spares fetching what is written.
+    """
 
     def __init__(self, found: list[dict[str, Any]]):
         self.flops = max((f["flops"] for f in found), default=0.0)

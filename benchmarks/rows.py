@@ -136,7 +136,7 @@ def table(rows: list[Row], engines: list[str]) -> str:
         else:
             rest = line[1]
         lines.append(f"{line[0]:<{widths[0]}}  {rest}".rstrip())
-    return "\n".join(lines + ["", *notes(rows)]).rstrip()
+    return "\n".join([*lines, "", *notes(rows)]).rstrip()
 
 
 def notes(rows: list[Row]) -> list[str]:

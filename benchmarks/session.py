@@ -39,12 +39,13 @@ class Session:
         seconds: float,
         say: Say = lambda text: None,
         watch: Watching | None = None,
+        quick: bool = False,
     ):
         self.threads, self.rounds, self.seconds, self.say = threads, rounds, seconds, say
         self.left_out: dict[str, str] = {}
         self.engines: dict[str, Engine] = {}
         self.limits = Limits([])
-        self.weighed: tuple[str, ...] = ("conv",)  # families whose rows have peak memory, too
+        self.quick = quick
         self._folder = tempfile.TemporaryDirectory(prefix="benchmarks-")
         self.folder = Path(self._folder.name)
         for name in names:
@@ -90,7 +91,7 @@ class Session:
             return
         row = self.timing(workload)
         yield row
-        if workload.family in self.weighed and workload.memory and not row.error:
+        if workload.family == "conv" and workload.memory and not self.quick and not row.error:
             yield from self.memory(workload)
 
     def partakers(self, workload: Workload) -> dict[str, Engine]:
@@ -114,7 +115,7 @@ class Session:
         return row
 
     def prepare(self, workload: Workload, row: Row) -> dict[str, Engine]:
-        """The engines that can run a workload; the row is told of the others, and of differences."""
+        """The engines that can run a workload; the row says of the others why not."""
         ready: dict[str, Engine] = {}
         results: dict[str, Path] = {}
         state: str | None = None
@@ -204,7 +205,7 @@ class Session:
             names = [n for n in self.engines if n in (workload.engines or ())]
         else:
             names = [n for n in self.engines if n in (OURS, "pytorch")]
-        for number in range(min(self.rounds, 3)):
+        for number in range(1 if self.quick else min(self.rounds, 3)):
             for name in names:
                 self.say(f"{workload.key}: memory, {name}, {number + 1}")
                 try:
@@ -251,7 +252,7 @@ def compare(results: dict[str, Path], tolerance: float, row: Row) -> None:
 
 
 def distance(a: Any, b: Any) -> float:
-    """The largest difference, as a part of the largest element; infinite where one is not finite."""
+    """The largest difference, as a part of the largest element; infinite if one is not finite."""
     import numpy as np
 
     if not np.array_equal(np.isfinite(a), np.isfinite(b)):

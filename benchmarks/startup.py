@@ -29,7 +29,8 @@ def rows(session: Session, workload: Workload) -> Iterator[Row]:
     """The row of one workload of this family."""
     name, _, cache = workload.name.partition(" ")
     row = Row(workload.family, workload.name)
-    names = [n for n in session.engines if n in (workload.engines or ())]
+    takers = ("retrograd", "pytorch") if session.quick else workload.engines or ()
+    names = [n for n in session.engines if n in takers]
     state = start_of(session, workload, row) if workload.twin and "jax" in names else None
     if state is None and workload.twin:
         names = [n for n in names if n != "jax"]

@@ -10,4 +10,4 @@ from ..workload import load, workload
 
 for _model in [w for w in load(["models"]).values() if w.family == "models" and w.memory]:
     workload("memory", _model.name, measure="memory", engines=("retrograd", "pytorch"),
-             quick=_model.name == "mlp-128-adam")(_model.make)  # fmt: skip
+             quick=_model.name == "mlp-1024-adam")(_model.make)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from .. import twins
@@ -54,9 +55,11 @@ def mlp(torch: Any, batch: int, rule: str) -> Task:
     widths = (784, 256, 128, 10)
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
                           nn.Linear(128, 10))  # fmt: skip
-    flops = sum(product(batch, a, b) for a, b in zip(widths, widths[1:], strict=False))
+    flops = sum(product(batch, a, b) for a, b in pairwise(widths))
     return classifying(torch, model, torch.rand(batch, 784), 10, rule, flops)
 
+
+QUICK_MLPS = ((32, "sgd"), (1024, "adam"))
 
 for _rule in ("sgd", "adam"):
     for _batch in (32, 128, 1024):
@@ -65,6 +68,7 @@ for _rule in ("sgd", "adam"):
             return mlp(torch, batch, rule)
 
         workload("models", f"mlp-{_batch}-{_rule}", twin=twins.mlp, rule=RULES[_rule],
+                 quick=(_batch, _rule) in QUICK_MLPS,
                  memory=_rule == "adam")(_mlp)  # fmt: skip
 
 
@@ -80,7 +84,9 @@ def tanh_network(torch: Any) -> Task:
                     lambda: nn.functional.mse_loss(model(x), y), "sgd", flops)  # fmt: skip
 
 
-@workload("models", "autoencoder", twin=twins.autoencoder, rule=RULES["adam"], memory=True)
+@workload(
+    "models", "autoencoder", twin=twins.autoencoder, rule=RULES["adam"], memory=True, quick=False
+)
 def autoencoder(torch: Any) -> Task:
     """784-128-32-128-784 at batch 128, Adam."""
     nn = torch.nn
@@ -117,7 +123,7 @@ def lenet(torch: Any) -> Task:
     return classifying(torch, model, torch.rand(64, 1, 28, 28), 10, "sgd", flops)
 
 
-@workload("models", "mnist-net", twin=twins.mnist_net, rule=RULES["adam"], memory=True)
+@workload("models", "mnist-net", twin=twins.mnist_net, rule=RULES["adam"], memory=True, quick=False)
 def mnist_net(torch: Any) -> Task:
     """The two-convolution net of PyTorch's MNIST example at batch 64; compared without dropout."""
     nn = torch.nn
@@ -141,7 +147,15 @@ def mnist_net(torch: Any) -> Task:
                     flops, certain=lambda: scores(same, same))  # fmt: skip
 
 
-@workload("models", "resnet8", twin=twins.resnet8, rule=RULES["sgd"], memory=True, tolerance=1e-3)
+@workload(
+    "models",
+    "resnet8",
+    twin=twins.resnet8,
+    rule=RULES["sgd"],
+    memory=True,
+    tolerance=1e-3,
+    quick=False,
+)
 def resnet8(torch: Any) -> Task:
     """ResNet-8 on 32x32 images at batch 32: three residual blocks of 16, 32 and 64 channels."""
     nn = torch.nn
@@ -200,7 +214,7 @@ def char_lstm(torch: Any) -> Task:
 
 
 @workload("models", "transformer", twin=twins.transformer, rule=RULES["adam"], memory=True,
-          tolerance=1e-3)  # fmt: skip
+          tolerance=1e-3, quick=False)  # fmt: skip
 def transformer(torch: Any) -> Task:
     """Four layers of width 128 with four heads, causal, on 128 characters: batch 16."""
     nn = torch.nn

@@ -1,4 +1,4 @@
-"""``norm``: the layers between the products, at batch 1,024 and width 1,024, forward and backward."""
+"""``norm``: layers at batch 1,024 and width 1,024, forward and backward."""
 
 from __future__ import annotations
 

@@ -18,10 +18,11 @@ def _task(torch: Any, module: Any, run: Any, batch: int, outputs: int, flops: fl
     x = torch.randn(STEPS, batch, INPUTS)  # (T, N, D)
     weights = torch.randn(STEPS, batch, outputs)
     parameters = dict(module.named_parameters())
+    traffic = float(FLOAT * (5 * numel(parameters.values()) + numel((x, weights))))
     optimizer = torch.optim.SGD(list(parameters.values()), lr=1e-6)
     return Task(
         lambda: (run(x) * weights).mean(), parameters, {"x": x}, optimizer=optimizer,
-        flops=3 * flops, bytes=float(FLOAT * (5 * numel(parameters.values()) + numel((x, weights)))),
+        flops=3 * flops, bytes=traffic,
     )  # fmt: skip
 
 
