@@ -91,7 +91,6 @@ from .normalization import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNor
 from .parameter import Buffer, UninitializedBuffer, UninitializedParameter
 from .recurrent import GRU, LSTM, RNN, RNNBase
 from .recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
-from .tree import Buffer
 
 modules = sys.modules[__name__]  # PyTorch's path to the same classes: nn.modules.loss._Loss
 
