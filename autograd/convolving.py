@@ -21,7 +21,7 @@ import numpy as np
 
 from .windows import Window, columns, images
 
-__all__ = ["convolution", "convolution_input", "convolution_weight"]
+__all__ = ["convolution", "convolution_input", "convolution_weight", "of_channels"]
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
@@ -97,6 +97,17 @@ def convolution_weight(
         wide = cols.reshape(len(cols), groups, cols.shape[1] // groups, cols.shape[2])
         out += np.add.reduce(np.matmul(y[part], wide.swapaxes(2, 3)), axis=0)
     return out.reshape(f, c // groups, *kernel)
+
+
+def of_channels(x: Array) -> Array:
+    """Total of everything in each channel of ``(N, C, *)``."""
+    n, c = x.shape[:2]
+    flat = x.reshape(n * c, math.prod(x.shape[2:]))
+    if flat.size > 1 << 12:  # a matrix times ones takes a third of the time of np.add.reduce
+        ones = np.empty(flat.shape[1], x.dtype)
+        ones.fill(1)
+        return np.add.reduce(flat.dot(ones).reshape(n, c), axis=0)  # type: ignore[no-any-return]
+    return np.add.reduce(np.add.reduce(flat.reshape(n, c, flat.shape[1]), axis=2), axis=0)  # type: ignore[no-any-return]
 
 
 def _parts(x: Array, window: Window, places: Sizes) -> list[slice]:

@@ -34,6 +34,8 @@ functions: dict[str, Callable[..., Any]] = {}  # every public op and composite, 
 
 
 words: dict[str, Callable[..., Any]] = {}  # tensor meanings that are no public function
+array_words: dict[str, Callable[..., Any]] = {}  # and what those mean for arrays
+announced: set[str] = set()  # what rules name before it is declared
 
 
 class Words:
@@ -55,8 +57,33 @@ class Words:
         return found
 
 
+class ArrayWords:
+    """The words of the rules, meaning functions of arrays: an op that is named is its body."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in array_words:
+            found = array_words[name]
+        elif hasattr(scalar, name):
+            found = getattr(scalar, name)
+        else:
+            found = registry[name].body
+        setattr(self, name, found)
+        return found
+
+
 TENSOR_WORDS = Words()
-WORDS = frozenset(n for n, word in vars(scalar).items() if callable(word) and n[0] != "_")
+ARRAY_WORDS = ArrayWords()
+SCALAR = frozenset(n for n, word in vars(scalar).items() if callable(word) and n[0] != "_")
+
+
+def announce(*names: str) -> None:
+    """Let rules name ops and words that are declared further down."""
+    announced.update(names)
+
+
+def unkept_announcements() -> set[str]:
+    """What was announced and never declared; `ops` asks when all is declared."""
+    return announced - {*registry, *words}
 
 
 class Op:
@@ -151,11 +178,12 @@ class Op:
             unknown = set(arguments(rule)) - known
             if unknown:
                 raise TypeError(f"{self.name}: d_{name} asks for unknown {sorted(unknown)}")
-            outside = foreign_names(rule, WORDS)
+            outside = foreign_names(rule, SCALAR) - {*registry, *words, *announced}
             if outside:
                 raise TypeError(
                     f"{self.name}: d_{name} uses {sorted(outside)}; a rule may use its parameters, "
-                    "literals and the words of scalar, so that it can be read in other ways"
+                    "literals, the words of scalar and other ops, so that it can be read in other "
+                    "ways"
                 )
             if self.kind == "elementwise" and not set(arguments(rule)) & set(self.settings):
                 print_rule(rule)  # complains of a rule that branches on a value
@@ -217,7 +245,7 @@ class Op:
     def __getattr__(self, name: str) -> Any:
         """Write the derivative functions when first asked for: import stays quick."""
         if name == "pull":
-            self.pull = self._write_pull(scalar, "node.kept")
+            self.pull = self._write_pull(ARRAY_WORDS, "node.kept")
             return self.pull
         if name == "pull_tensors":
             self.pull_tensors = self._write_pull(TENSOR_WORDS, "revive(node)")
@@ -275,7 +303,7 @@ class Op:
             text = print_rule(rule, used=used)
             space.update({word: getattr(words, word) for word in used})
             return text
-        space[name] = rule if words is scalar else read(rule, words)
+        space[name] = read(rule, words)
         return f"{name}({', '.join(arguments(rule))})"
 
     def __repr__(self) -> str:

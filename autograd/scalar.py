@@ -52,8 +52,6 @@ from numpy import arctanh as atanh
 
 from . import dtypes as dt
 from . import recurrence, shapes
-from .alignments import ctc_slope as ctc_slope
-from .normalization import norm_bias_slope, norm_slope, norm_weight_slope
 from .shapes import expand, sum_to
 
 Array = np.ndarray[Any, Any]
@@ -170,52 +168,6 @@ def shift_right(a: Any, b: Any) -> Any:
 
 
 # ---------------------------------------------------------------- words of structure
-
-
-def convolution(x: Array, w: Array, *settings: Any) -> Array:
-    """Filters slid over images; see `convolving`, as for the next two."""
-    from . import convolving
-
-    return convolving.convolution(x, w, *settings)
-
-
-def convolution_input(y: Array, w: Array, *settings: Any) -> Array:
-    """The transposed convolution."""
-    from . import convolving
-
-    return convolving.convolution_input(y, w, *settings)
-
-
-def convolution_weight(x: Array, y: Array, *settings: Any) -> Array:
-    """The weight's gradient."""
-    from . import convolving
-
-    return convolving.convolution_weight(x, y, *settings)
-
-
-def im2col(x: Array, *window: Any) -> Array:
-    """Windows as columns; see `windows`, as for the next."""
-    from . import windows
-
-    return windows.columns(x, windows.Window(*window))
-
-
-def col2im(cols: Array, size: tuple[int, ...], *window: Any) -> Array:
-    """Columns added up to images."""
-    from . import windows
-
-    return windows.images(cols, size, windows.Window(*window))
-
-
-def of_channels(x: Array) -> Array:
-    """Total of everything in each channel of ``(N, C, *)``."""
-    n, c = x.shape[:2]
-    flat = x.reshape(n * c, math.prod(x.shape[2:]))
-    if flat.size > 1 << 12:  # a matrix times ones takes a third of the time of np.add.reduce
-        ones = np.empty(flat.shape[1], x.dtype)
-        ones.fill(1)
-        return np.add.reduce(flat.dot(ones).reshape(n, c), axis=0)  # type: ignore[no-any-return]
-    return np.add.reduce(np.add.reduce(flat.reshape(n, c, flat.shape[1]), axis=2), axis=0)  # type: ignore[no-any-return]
 
 
 def sum(x: Array, dim: Any = None, keepdim: bool = False) -> Array:

@@ -45,8 +45,6 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 
 # Imports inside functions that go up, and why each must.
 UPWARD = {
-    ("scalar", "convolving"): "the arithmetic of convolutions knows kernels",
-    ("scalar", "windows"): "and so does that of windows",
     ("recurrence", "recurrence_kernels"): "long sequences are worth loading the compiler for",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
