@@ -15,11 +15,11 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
-    "errors hooks shapes dtypes polynomials storage device layout allocation",
+    "errors hooks shapes dtypes polynomials storage device layout allocation machine",
     "scalar format version",
     "printer",
     "kernels",
-    "threads",
+    "threads large",
     "tape box_muller",
     "anomaly",
     "tensor",
