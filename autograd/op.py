@@ -21,6 +21,8 @@ import numpy as np
 from . import dtypes as dt
 from . import scalar, version
 from .dtypes import dtype
+from .large import LARGE
+from .large import formula as large_formula
 from .printer import arguments, foreign_names, print_rule, read
 from .tape import Many, Node, recording, seals
 from .tensor import Tensor, node_of, wrap
@@ -265,26 +267,28 @@ class Op:
             def pull(g, node):
                 b, a, = node.kept
                 n0, n1, = node.inputs
+                if g.size >= 32768:
+                    return (None if n0 is None else large0(g, b), …)
                 return (None if n0 is None else g * b, None if n1 is None else g * a,)
         """
-        terms = []
-        before = []
+        terms, large_terms, before = [], [], []
         if self.shared is not None:
             asking = [r is not None and "shared" in arguments(r) for r in self.rules.values()]
             idle = " and ".join(f"n{i} is None" for i, asks in enumerate(asking) if asks)
             term = self._term(self.shared, "d_shared", words, space)
             before.append(f"    shared = {term if all(asking) else f'None if {idle} else {term}'}")
-        for index, rule in enumerate(self.rules.values()):
-            if rule is None:
-                terms.append("None")
-                continue
-            term = self._term(rule, f"d{index}", words, space)
+        for index, (name, rule) in enumerate(self.rules.items()):
+            term = large = self._term(rule, f"d{index}", words, space)
+            if words is ARRAY_WORDS and (formula := large_formula(self, name)):
+                space[f"large{index}"] = formula
+                large = f"large{index}({', '.join(arguments(formula.rule))})"
             if self.variadic:
                 terms = [f"*(None if n is None else {term} for i, n in enumerate(node.inputs))"]
-            elif len(self.rules) == 1:  # recorded only because its one input wants a gradient
-                terms.append(term)
-            else:
-                terms.append(f"None if n{index} is None else {term}")
+                continue
+            # One that has only one input was recorded because that wants a gradient.
+            asks = f"None if n{index} is None else " if len(self.rules) > 1 and rule else ""
+            terms.append(asks + term)
+            large_terms.append(asks + large)
         lines = ["def pull(g, node):"]
         if self.kept_names:
             lines.append(f"    {', '.join(self.kept_names)}, = {kept}")
@@ -293,11 +297,16 @@ class Op:
         if len(self.rules) > 1:
             lines.append(f"    {', '.join(f'n{i}' for i in range(len(self.rules)))}, = node.inputs")
         lines += before
+        if large_terms != terms and not self.variadic:
+            lines.append(f"    if g.size >= {LARGE}:")
+            lines.append(f"        return ({', '.join(large_terms)},)")
         lines.append(f"    return ({', '.join(terms)},)")
         return "\n".join(lines)
 
-    def _term(self, rule: Rule, name: str, words: Any, space: dict[str, Any]) -> str:
+    def _term(self, rule: Rule | None, name: str, words: Any, space: dict[str, Any]) -> str:
         """The text of one derivative: its formula where it can be printed, else a call."""
+        if rule is None:
+            return "None"
         if self.kind == "elementwise" and not self.settings:
             used: set[str] = set()
             text = print_rule(rule, used=used)

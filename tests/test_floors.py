@@ -15,12 +15,13 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
-    "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence",
+    "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
+    "machine",
     "normalization",
     "scalar format version",
     "printer",
     "kernels",
-    "threads windows recurrence_kernels",
+    "threads windows recurrence_kernels large",
     "tape box_muller convolving",
     "anomaly",
     "tensor",
