@@ -15,7 +15,7 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
-    "errors hooks shapes dtypes polynomials storage device layout allocation",
+    "errors hooks shapes dtypes polynomials storage device layout allocation bands windows",
     "scalar format version",
     "printer",
     "kernels",
@@ -44,9 +44,11 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 
 # Imports inside functions that go up, and why each must.
 UPWARD = {
+    ("bands", "kernels"): "many elements are worth loading the compiler for",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
     ("tensor", "creation"): "Tensor([1, 2]), the legacy constructor, takes data",
+    ("windows", "kernels"): "many elements are worth loading the compiler for",
 }
 MOST_LINES = 600
 
