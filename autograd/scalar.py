@@ -54,7 +54,7 @@ from . import dtypes as dt
 from . import shapes
 from .bands import banded, transposed
 from .shapes import expand, sum_to
-from .windows import put_in_planes, replace_in_planes, take_in_planes
+from .planes import put_in_planes, replace_in_planes, take_in_planes
 
 Array = np.ndarray[Any, Any]
 Region = tuple[tuple[Any, ...], Any]  # steps of views, then an index or None: part of an array

@@ -15,7 +15,7 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
-    "errors hooks shapes dtypes polynomials storage device layout allocation bands windows",
+    "errors hooks shapes dtypes polynomials storage device layout allocation bands planes",
     "scalar format version",
     "printer",
     "kernels",
@@ -48,7 +48,7 @@ UPWARD = {
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
     ("tensor", "creation"): "Tensor([1, 2]), the legacy constructor, takes data",
-    ("windows", "kernels"): "many elements are worth loading the compiler for",
+    ("planes", "kernels"): "many elements are worth loading the compiler for",
 }
 MOST_LINES = 600
 

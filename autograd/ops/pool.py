@@ -18,7 +18,7 @@ from .. import scalar as s
 from ..bands import Band, of_places
 from ..declare import composite, opaque
 from ..tensor import Tensor, wrap
-from ..windows import Windows, dividing, largest, of_table, sliding
+from ..planes import Windows, dividing, largest, of_table, sliding
 
 # ---------------------------------------------------------------- ops
 
