@@ -21,7 +21,7 @@ FLOORS = [
     "scalar format version",
     "printer",
     "kernels",
-    "microkernels threads windows recurrence_kernels large",
+    "microkernels threads windows bands planes recurrence_kernels large",
     "direct",
     "tape box_muller convolving",
     "anomaly",
