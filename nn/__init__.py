@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..autograd import Parameter
-from . import functional, init, parameter
+from . import functional, init, parameter, utils
 from .activation import (
     CELU,
     ELU,
@@ -163,4 +163,5 @@ __all__ = [
     "init",
     "modules",
     "parameter",
+    "utils",
 ]

@@ -15,6 +15,7 @@ from typing import Any, Self
 from ..autograd import Tensor, bfloat16, float16, float32, float64, no_grad
 from ..autograd import device as Device
 from ..autograd import dtype as Dtype
+from ..autograd.creation import empty_like
 from .hooks import (
     Hooked,
     register_module_forward_hook,
@@ -219,6 +220,11 @@ class Module(Hooked, State):
     def cuda(self, device: Any = None) -> Self:
         """Raise `RuntimeError`: there is only the CPU."""
         return self.to("cuda")
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all parameters and buffers new memory, with whatever is in it."""
+        Device(device)
+        return self._apply(empty_like, recurse)
 
     def share_memory(self) -> Self:
         """`Tensor.share_memory_` on all parameters and buffers."""
