@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from ..autograd import Parameter
-from . import functional, init, parameter, utils
+from . import common_types, functional, init, modules, parameter, utils
 from .activation import (
     CELU,
     ELU,
@@ -77,8 +75,6 @@ from .loss import (
 )
 from .module import Module
 from .parameter import Buffer, UninitializedBuffer, UninitializedParameter
-
-modules = sys.modules[__name__]  # PyTorch's path to the same classes: nn.modules.loss._Loss
 
 __all__ = [
     "CELU",
@@ -159,6 +155,7 @@ __all__ = [
     "Unflatten",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "common_types",
     "functional",
     "init",
     "modules",
