@@ -150,25 +150,28 @@ def compile(
     signature: str,
     *,
     contract: bool = False,
+    reassociate: bool = False,
     source: str | None = None,
 ) -> Callable[..., Any]:
     """The machine code of a function for one signature, from disk where it is known.
 
-    ``contract`` lets a product and a sum be rounded once.  ``source`` is what the function was
-    made of; if not given, the file it stands in.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
+    ``contract`` lets a product and a sum be rounded once, ``reassociate`` lets a total be added up
+    in any order, as vectors.  ``source`` is what the function was made of; if not given, the file
+    it stands in.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
     """
     import numba
 
     if numba.config.DISABLE_JIT:
         return function
-    fastmath = {"contract"} if contract else False
-    kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
+    flags = {"contract"} if contract else set()
+    flags |= {"reassoc"} if reassociate else set()
+    kernel = numba.njit(error_model="numpy", nogil=True, fastmath=flags or False)(function)
     folder = cache_folder()
     if folder is not None:
         if source is None:
             source = _text_of(function.__code__.co_filename)
         name = function.__name__
-        parts = (_makers(), source, name, signature, str(contract))
+        parts = (_makers(), source, name, signature, str(sorted(flags)))
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         kernel._cache = _File(folder, name, digest)
     kernel.compile(signature)

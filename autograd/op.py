@@ -6,7 +6,8 @@ On a printer (`printer.py`) they are text.
 
 **The names a rule asks for are what the tape keeps**: an input, ``out`` (or the name of another
 output), ``<input>_shape``, ``<input>_dtype``.  ``g`` and settings cost nothing.  A rule's names
-count only when its own input wants a gradient.
+count only when its own input wants a gradient.  What several rules need can be a rule of its own,
+``shared``, which is computed once for all that ask for it by that name.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Op:
         cases: Sequence[Any] = (),
         symbol: str | None = None,
         aliases: bool = False,
+        shared: Rule | None = None,
     ):
         self.kind = kind
         self.body = self.declared = body
@@ -102,6 +104,7 @@ class Op:
         self.cases = cases
         self.symbol = symbol
         self.aliases = aliases  # whether the result may be a view of the first input
+        self.shared = shared  # what several rules need and ask for by this name: computed once
         self.backward_name = "".join(p.title() for p in self.name.split("_") if p) + "Backward0"
         self.function: Callable[..., Any]
 
@@ -140,7 +143,9 @@ class Op:
             raise TypeError(f"{self.name}: {sorted(extra)} are derivatives of no input")
         known = {"g", "i", *self.settings, *self.inputs, *self.outputs}
         known |= {f"{n}_{fact}" for n in self.inputs for fact in ("shape", "dtype")}
-        for name, rule in found.items():
+        if self.shared is not None:
+            known.add("shared")
+        for name, rule in {**found, "shared": self.shared}.items():
             if rule is None:
                 continue
             unknown = set(arguments(rule)) - known
@@ -159,12 +164,19 @@ class Op:
     def _decide_what_to_keep(self) -> None:
         demand: dict[str, int] = {}
         for bit, rule in enumerate(self.rules.values()):
-            for name in () if rule is None else arguments(rule):
+            for name in self.names_of(rule):
                 if name not in ("g", "i") and name not in self.settings:
                     demand[name] = demand.get(name, 0) | 1 << bit
         self.kept_names = tuple(demand)
         # For each kept name: which inputs' rules want it, and where its value is found.
         self.keeping = tuple((demand[name], *self._origin(name)) for name in demand)
+
+    def names_of(self, rule: Rule | None) -> tuple[str, ...]:
+        """What a rule asks for, also by way of what it shares with others."""
+        names = () if rule is None else arguments(rule)
+        if self.shared is None or "shared" not in names:
+            return names
+        return *(n for n in names if n != "shared"), *arguments(self.shared)
 
     def _origin(self, name: str) -> tuple[str, int]:
         if name in self.outputs:
@@ -228,6 +240,12 @@ class Op:
                 return (None if n0 is None else g * b, None if n1 is None else g * a,)
         """
         terms = []
+        before = []
+        if self.shared is not None:
+            asking = [r is not None and "shared" in arguments(r) for r in self.rules.values()]
+            idle = " and ".join(f"n{i} is None" for i, asks in enumerate(asking) if asks)
+            term = self._term(self.shared, "d_shared", words, space)
+            before.append(f"    shared = {term if all(asking) else f'None if {idle} else {term}'}")
         for index, rule in enumerate(self.rules.values()):
             if rule is None:
                 terms.append("None")
@@ -246,6 +264,7 @@ class Op:
             lines.append(f"    {', '.join(self.settings)}, = node.settings")
         if len(self.rules) > 1:
             lines.append(f"    {', '.join(f'n{i}' for i in range(len(self.rules)))}, = node.inputs")
+        lines += before
         lines.append(f"    return ({', '.join(terms)},)")
         return "\n".join(lines)
 

@@ -51,8 +51,9 @@ from numpy import arctan2 as atan2
 from numpy import arctanh as atanh
 
 from . import dtypes as dt
-from . import shapes
+from . import recurrence, shapes
 from .alignments import ctc_slope as ctc_slope
+from .normalization import norm_bias_slope, norm_slope, norm_weight_slope
 from .shapes import expand, sum_to
 
 Array = np.ndarray[Any, Any]
@@ -169,6 +170,52 @@ def shift_right(a: Any, b: Any) -> Any:
 
 
 # ---------------------------------------------------------------- words of structure
+
+
+def convolution(x: Array, w: Array, *settings: Any) -> Array:
+    """Filters slid over images; see `convolving`, as for the next two."""
+    from . import convolving
+
+    return convolving.convolution(x, w, *settings)
+
+
+def convolution_input(y: Array, w: Array, *settings: Any) -> Array:
+    """The transposed convolution."""
+    from . import convolving
+
+    return convolving.convolution_input(y, w, *settings)
+
+
+def convolution_weight(x: Array, y: Array, *settings: Any) -> Array:
+    """The weight's gradient."""
+    from . import convolving
+
+    return convolving.convolution_weight(x, y, *settings)
+
+
+def im2col(x: Array, *window: Any) -> Array:
+    """Windows as columns; see `windows`, as for the next."""
+    from . import windows
+
+    return windows.columns(x, windows.Window(*window))
+
+
+def col2im(cols: Array, size: tuple[int, ...], *window: Any) -> Array:
+    """Columns added up to images."""
+    from . import windows
+
+    return windows.images(cols, size, windows.Window(*window))
+
+
+def of_channels(x: Array) -> Array:
+    """Total of everything in each channel of ``(N, C, *)``."""
+    n, c = x.shape[:2]
+    flat = x.reshape(n * c, math.prod(x.shape[2:]))
+    if flat.size > 1 << 12:  # a matrix times ones takes a third of the time of np.add.reduce
+        ones = np.empty(flat.shape[1], x.dtype)
+        ones.fill(1)
+        return np.add.reduce(flat.dot(ones).reshape(n, c), axis=0)  # type: ignore[no-any-return]
+    return np.add.reduce(np.add.reduce(flat.reshape(n, c, flat.shape[1]), axis=2), axis=0)  # type: ignore[no-any-return]
 
 
 def sum(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
@@ -505,6 +552,50 @@ def cross_entropy_slope(
         g = g * (1 - smoothing)
     d.ravel()[places_of(x.shape, target)] -= g
     return d
+
+
+def lstm_slopes(
+    g: Array, x: Array, w: Any, h0: Any, c0: Array, c: Array, gates: Array, steps: Any, reverse: Any
+) -> tuple[Array, Array, Array]:
+    """The derivatives of `lstm_sequence` by ``x``, ``h0`` and ``c0``."""
+    return recurrence.lstm_back(recurrence.Arrays, g, w, c0, c, gates, steps, reverse)
+
+
+def projected_lstm_slopes(
+    g: Array, x: Array, w: Array, r: Array, h0: Array, c0: Array, out: Array, gates: Array,
+    steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """The derivatives of `lstm_projected_sequence` by ``x``, by ``r h``, ``h0``, ``c0``; then ``h``."""
+    m, n, p = recurrence.Arrays, c0.shape[1], r.shape[0]
+    slopes = recurrence.projected_lstm_back(m, g, w, r, c0, out, gates, steps, reverse)
+    return *slopes, gates[:, 3 * n :] * tanh(out[:, p:])
+
+
+def gru_slopes(
+    g: Array,
+    x: Array,
+    w: Any,
+    b: Any,
+    h0: Array,
+    out: Array,
+    gates: Array,
+    steps: Any,
+    reverse: Any,
+) -> tuple[Array, Array, Array]:
+    """The derivatives of `gru_sequence` by ``x``, by ``Wh₋ + b``, and by ``h0``."""
+    return recurrence.gru_back(recurrence.Arrays, g, w, h0, out, gates, steps, reverse)
+
+
+def rnn_slopes(
+    g: Array, x: Array, w: Array, h0: Array, out: Array, steps: Any, reverse: Any, nonlinearity: str
+) -> tuple[Array, Array]:
+    """The derivatives of `rnn_sequence` by ``x`` and ``h0``."""
+    return recurrence.rnn_back(recurrence.Arrays, g, w, out, steps, reverse, nonlinearity)
+
+
+def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Array:
+    """The state from which each row of a sequence was computed."""
+    return recurrence.before(recurrence.Arrays, rows, initial, steps, reverse)  # type: ignore[no-any-return]
 
 
 def look(x: Array, steps: tuple[Any, ...]) -> Array:

@@ -15,12 +15,13 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
-    "alignments errors hooks shapes dtypes polynomials storage device layout allocation",
+    "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence",
+    "normalization",
     "scalar format version",
     "printer",
     "kernels",
-    "threads",
-    "tape box_muller",
+    "threads windows recurrence_kernels",
+    "tape box_muller convolving",
     "anomaly",
     "tensor",
     "op",
@@ -44,6 +45,9 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 
 # Imports inside functions that go up, and why each must.
 UPWARD = {
+    ("scalar", "convolving"): "the arithmetic of convolutions knows kernels",
+    ("scalar", "windows"): "and so does that of windows",
+    ("recurrence", "recurrence_kernels"): "long sequences are worth loading the compiler for",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
     ("tensor", "creation"): "Tensor([1, 2]), the legacy constructor, takes data",
