@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from ..autograd import Parameter
-from . import functional, init, parameter, utils
+from . import common_types, functional, init, modules, parameter, utils
 from .activation import (
     CELU,
     ELU,
@@ -89,8 +87,6 @@ from .loss import (
 from .module import Module
 from .normalization import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from .parameter import Buffer, UninitializedBuffer, UninitializedParameter
-from .recurrent import GRU, LSTM, RNN, RNNBase
-from .recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -113,9 +109,9 @@ from .pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from .recurrent import GRU, LSTM, RNN, RNNBase
+from .recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from .tree import Buffer
-
-modules = sys.modules[__name__]  # PyTorch's path to the same classes: nn.modules.loss._Loss
 
 __all__ = [
     "CELU",
@@ -126,10 +122,10 @@ __all__ = [
     "LSTM",
     "RNN",
     "SELU",
-    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
@@ -163,9 +159,9 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
-    "GRUCell",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -180,12 +176,12 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
-    "LSTMCell",
-    "LayerNorm",
-    "LazyLinear",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTMCell",
+    "LayerNorm",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LinearCrossEntropyLoss",
@@ -244,8 +240,10 @@ __all__ = [
     "Unfold",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "common_types",
     "functional",
     "init",
     "modules",
     "parameter",
+    "utils",
 ]
