@@ -111,7 +111,6 @@ from .pooling import (
 )
 from .recurrent import GRU, LSTM, RNN, RNNBase
 from .recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
-from .tree import Buffer
 
 __all__ = [
     "CELU",
