@@ -320,13 +320,15 @@ def launch(
 
     Arrays are cut along their first axis: of the i-th argument a part from ``start`` to ``stop``
     gets the rows from ``start·cut[i]`` to ``stop·cut[i]``; 0 leaves it whole.  The default is 1 for
-    every array.  No part is longer than ``grain``.  This begins sooner than `share`, which may do anything in a part.
+    every array.  No part is longer than ``grain``.  This begins sooner than `share`, which may do
+    anything in a part.
     """
     if cut is None:
         cut = [1 if isinstance(a, np.ndarray) and a.ndim else 0 for a in arguments]
     count = min(threads(), -(-total // grain))
-    if isinstance(kernel, machine.Machine) and (crew := _crew()) is not None:
-        crew.run(kernel, arguments, cut, total, grain, count)
+    if isinstance(kernel, machine.Machine) and (sharers := crew()) is not None:
+        table = kernel.table(arguments, cut)
+        kernel.check(sharers.run(kernel.address, table, total, grain, count), arguments)
         return
 
     def work(start: int, stop: int) -> None:
@@ -336,7 +338,8 @@ def launch(
 
 
 @cache
-def _crew() -> machine.Crew | None:
+def crew() -> machine.Crew | None:
+    """The threads that `launch` shares with; None where only `share` has some."""
     with _hiring:
         return machine.crew()
 
@@ -359,10 +362,14 @@ def _help(jobs: queue.SimpleQueue[_Job]) -> None:
         del job  # and with it the arrays
 
 
+forgotten_by_children: list[Callable[[], object]] = [crew.cache_clear]
+
+
 def _after_fork() -> None:
     """A forked process has none of its parent's threads, and perhaps their locks."""
     global _jobs, _helpers, _hiring
-    _crew.cache_clear()
+    for forget in forgotten_by_children:
+        forget()
     _jobs, _helpers, _hiring = queue.SimpleQueue(), 0, threading.RLock()
 
 
