@@ -45,7 +45,8 @@ CALLABLE = {"memcpy", "memmove", "memset"} | {
     for name in (
         *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "erfc"),
         *("exp", "exp2", "expm1", "fmod", "hypot", "ldexp", "lgamma", "log", "log10", "log1p"),
-        *("log2", "pow", "rint", "sin", "sinh", "tan", "tanh", "tgamma"),
+        *("log2", "pow", "rint", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma"),
+        *("cbrt", "ceil", "copysign", "fabs", "floor", "fmax", "fmin", "nearbyint", "trunc"),
     )
 }
 

@@ -19,7 +19,7 @@ FLOORS = [
     "scalar format version",
     "printer",
     "kernels",
-    "threads large products",
+    "threads large products rows",
     "tape box_muller",
     "anomaly",
     "tensor",
@@ -44,6 +44,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 
 # Imports inside functions that go up, and why each must.
 UPWARD = {
+    ("scalar", "rows"): "large rows have a loop of their own",
     ("scalar", "products"): "large products are shared by the kernels' threads",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
