@@ -4,6 +4,7 @@ from ..op import unkept_announcements
 from . import (
     activation,
     arithmetic,
+    attention,
     compare,
     convert,
     convolution,
@@ -34,6 +35,7 @@ if unkept_announcements():
 __all__ = [
     "activation",
     "arithmetic",
+    "attention",
     "compare",
     "convert",
     "convolution",
