@@ -122,7 +122,6 @@ from .transformer import (
 )
 from .tree import Buffer
 
-modules = sys.modules[__name__]  # PyTorch's path to the same classes: nn.modules.loss._Loss
 
 __all__ = [
     "CELU",
