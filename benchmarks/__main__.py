@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
                       help="two minutes: fewer workloads, short rounds, no torch.compile")  # fmt: skip
     made.add_argument("--rounds", type=int, metavar="N")
     made.add_argument("--seconds", type=float, metavar="S",
-                      help=f"how long one engine is timed in one round ({SECONDS})")  # fmt: skip
+                      help=f"how long an engine is timed in a round ({SECONDS})")  # fmt: skip
     made.add_argument("--threads", type=int, metavar="N", help="for every engine (all processors)")
     made.add_argument("--engines", metavar="A,B", help=f"of {','.join(NAMES)}")
     made.add_argument("--anyway", action="store_true",
