@@ -12,7 +12,7 @@ from . import startup
 from .engine import Engine, EngineError
 from .load import Watch
 from .machine import Limits
-from .rows import OURS, Row
+from .rows import OURS, RIVAL, Row
 from .workload import Workload
 
 Say = Callable[[str], None]
@@ -201,13 +201,9 @@ class Session:
 
     def memory(self, workload: Workload) -> Iterator[Row]:
         """Rows for the whole process, for the step, and for the tape; a fresh process each time."""
-        of_models = workload.measure == "memory"
-        parts = ("process", "step", "tape") if of_models else ("memory of the step",)
+        parts = ("process", "step", "tape") if workload.measure == "memory" else ("process", "step")
         rows = {p: Row(workload.family, f"{workload.name}: {p}", unit="B") for p in parts}
-        if of_models:  # what is compared and timed elsewhere
-            names = [n for n in self.engines if n in (workload.engines or ())]
-        else:
-            names = [n for n in self.engines if n in (OURS, "pytorch")]
+        names = [n for n in self.engines if n in (OURS, RIVAL)]
         for number in range(1 if self.quick else min(self.rounds, 3)):
             for name in names:
                 self.say(f"{workload.key}: memory, {name}, {number + 1}")
@@ -220,8 +216,8 @@ class Session:
                 for part, row in rows.items():
                     if why:
                         row.left_out[name] = why
-                    elif part.split()[-1] in said:
-                        row.rounds.setdefault(name, []).append(float(said[part.split()[-1]]))
+                    elif part in said:
+                        row.rounds.setdefault(name, []).append(float(said[part]))
         yield from rows.values()
 
 
