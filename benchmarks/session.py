@@ -15,6 +15,7 @@ from .machine import Limits
 from .rows import OURS, RIVAL, Row
 from .workload import Workload
 
+HOPELESS = 4  # disturbed rounds after which no more are tried, if there was no other
 Say = Callable[[str], None]
 
 
@@ -174,6 +175,8 @@ class Session:
         bad: list[dict[str, float]] = []
         reasons: list[str] = []
         while len(good) < self.rounds and len(bad) <= self.rounds:
+            if len(bad) == HOPELESS and not good:
+                break
             self.say(f"{row.key}: round {len(good) + 1} of {self.rounds}"
                      + (f", {len(bad)} disturbed" if bad else ""))  # fmt: skip
             self.watch.begin()
