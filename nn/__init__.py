@@ -122,7 +122,6 @@ from .transformer import (
 )
 from .tree import Buffer
 
-
 __all__ = [
     "CELU",
     "ELU",

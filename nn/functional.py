@@ -24,16 +24,13 @@ from ..autograd.ops.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from ..autograd.ops.index import embedding_rows, pick, where
-from ..autograd.ops.linalg import affine, linear_map
-from ..autograd.tensor import wrap
-from .ctc import ctc_loss
 from ..autograd.ops.linalg import affine, linear_map
 from ..autograd.tensor import wrap
 from .attention import (
     multi_head_attention_forward,
     scaled_dot_product_attention,
 )
+from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
