@@ -15,7 +15,7 @@ import numpy as np
 from ..autograd import Tensor, float64, int64, no_grad
 from ..autograd.creation import empty_like, ones_like, zeros, zeros_like
 from ..autograd.inplace import write
-from ..autograd.ops import activation, gate, transcendental
+from ..autograd.ops import activation, gate, rearrange, transcendental
 from ..autograd.ops.convolution import (
     conv1d,
     conv2d,
@@ -106,6 +106,14 @@ from .pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from .resample import (
+    affine_grid,
+    grid_sample,
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 
 # ---------------------------------------------------------------- activations
 
@@ -116,6 +124,9 @@ softplus = activation.softplus
 logsigmoid = gate.logsigmoid
 hardshrink = gate.hardshrink
 prelu = gate.prelu
+channel_shuffle = native_channel_shuffle = rearrange.channel_shuffle
+pixel_shuffle = rearrange.pixel_shuffle
+pixel_unshuffle = rearrange.pixel_unshuffle
 
 
 def _given(input: Tensor, out: Tensor, inplace: bool, name: str) -> Tensor:
@@ -418,6 +429,7 @@ __all__ = [
     "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -428,6 +440,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -455,6 +468,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
@@ -465,6 +479,7 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -494,11 +509,14 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
+    "native_channel_shuffle",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
@@ -526,4 +544,7 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
