@@ -1,12 +1,16 @@
 """The ops: declarations only.  Importing this package declares them all."""
 
+from ..op import unkept_announcements
 from . import (
     activation,
     arithmetic,
     attention,
     compare,
     convert,
+    convolution,
+    ctc,
     einsum,
+    fold,
     gate,
     gather,
     index,
@@ -15,7 +19,10 @@ from . import (
     loss,
     norm,
     part,
+    pool,
     rank,
+    rearrange,
+    recurrent,
     reduce,
     scan,
     shape,
@@ -23,13 +30,19 @@ from . import (
     transcendental,
 )
 
+if unkept_announcements():
+    raise TypeError(f"rules name {sorted(unkept_announcements())}, which no file here declares")
+
 __all__ = [
     "activation",
     "arithmetic",
     "attention",
     "compare",
     "convert",
+    "convolution",
+    "ctc",
     "einsum",
+    "fold",
     "gate",
     "gather",
     "index",
@@ -38,7 +51,10 @@ __all__ = [
     "loss",
     "norm",
     "part",
+    "pool",
     "rank",
+    "rearrange",
+    "recurrent",
     "reduce",
     "scan",
     "shape",

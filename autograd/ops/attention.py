@@ -17,10 +17,12 @@ from .. import kernels
 from .. import scalar as s
 from ..declare import opaque, word
 from ..kernels import readonly
-from ..op import TENSOR_WORDS, registry
+from ..op import TENSOR_WORDS, announce, registry
 from ..tensor import wrap
 
 Array = np.ndarray[Any, Any]
+
+announce("attention_slope", "packed_attention_slope")
 
 NOTHING = np.zeros((), bool)  # a mask, or noise, that is none
 
@@ -144,7 +146,7 @@ registry["attend_packed"].pull = _pull_packed
 # ---------------------------------------------------------------- gradients of gradients
 
 
-@word
+@word(arrays=arithmetic.attention_slope)
 def attention_slope(
     g: Any, q: Any, k: Any, v: Any, mask: Any, noise: Any, weights: Any, scale: float,
     causal: bool, part: str,
@@ -163,7 +165,7 @@ def attention_slope(
     return slope @ k * scale if part == "q" else slope.mT @ q * scale
 
 
-@word
+@word(arrays=arithmetic.packed_attention_slope)
 def packed_attention_slope(
     g: Any, packed: Any, mask: Any, noise: Any, weights: Any, heads: int, scale: float,
     causal: bool, batch_first: bool,
