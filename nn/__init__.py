@@ -137,7 +137,6 @@ from .transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
-from .tree import Buffer
 from .upsampling import (
     ChannelShuffle,
     PixelShuffle,
