@@ -244,7 +244,7 @@ def _rows_of_mask(shape: tuple[int, ...], masks: tuple[int, ...]) -> Array:
 
 @lru_cache(maxsize=2)
 def _kernel(function: Any) -> Any:
-    words = kernels._compiled_words("float32")
+    words = kernels.compiled_words("float32")
     plain = FunctionType(function.__code__, {**globals(), "exp": words["exp"]}, function.__name__)
     read, write = readonly("float32", 2), "float32[:, ::1]"
     settings = {
@@ -252,7 +252,7 @@ def _kernel(function: Any) -> Any:
         softmax_scores_back: f"{write}, {read}, {read}, int64, float32",
     }
     signature = f"void({settings[function]}, int64, int64)"
-    return kernels.compile(plain, signature, contract=True, reassociate=True)
+    return kernels.compile(plain, signature, contract=True, reorder=True)
 
 
 exp: Any = np.exp  # a vector's, when compiled
