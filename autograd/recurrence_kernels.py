@@ -339,13 +339,13 @@ def panels_of(m: Array | None) -> Array:
 @cache
 def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     """The compiled loop over the steps of one kind of cell."""
-    space = {**globals(), "where": kernels._compiled_words("float32")["where"]}
+    space = {**globals(), "where": kernels.compiled_words("float32")["where"]}
     for word in (sigmoid, tanh):
-        space[word.__name__] = kernels._inner(FunctionType(word.__code__, space))
+        space[word.__name__] = kernels.inner(FunctionType(word.__code__, space))
     space |= {"tile": _tile(ROWS), "tile_of_one": _tile(1), "ROWS": ROWS}
     row = globals()[f"{cell}_back_row" if backward else f"{cell}_row"]
-    space["row"] = kernels._inner(FunctionType(row.__code__, space))
-    space["product"] = kernels._inner(FunctionType(product.__code__, space))
+    space["row"] = kernels.inner(FunctionType(row.__code__, space))
+    space["product"] = kernels.inner(FunctionType(product.__code__, space))
     made = FunctionType((back_steps if backward else steps_of).__code__, space)
     made.__name__ = f"{cell}_back_steps" if backward else f"{cell}_steps"
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)

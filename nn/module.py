@@ -15,8 +15,10 @@ from typing import Any, Self
 from ..autograd import Tensor, bfloat16, float16, float32, float64, no_grad
 from ..autograd import device as Device
 from ..autograd import dtype as Dtype
+from ..autograd.creation import empty_like
 from .hooks import (
     Hooked,
+    register_module_backward_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
     register_module_full_backward_hook,
@@ -38,6 +40,7 @@ from .state import State
 # PyTorch keeps the registrations for all modules here too.
 __all__ = [
     "Module",
+    "register_module_backward_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
@@ -77,6 +80,8 @@ class Module(Hooked, State):
     """
 
     call_super_init: bool = False  # True passes __init__'s arguments on to the next base class
+
+    dump_patches: bool = False  # PyTorch's, without meaning
 
     training: bool
 
@@ -183,7 +188,7 @@ class Module(Hooked, State):
             )
 
         def moved(t: Tensor) -> Tensor:
-            form = memory_format if t.ndim in (4, 5) else None
+            form = memory_format if memory_format and t.ndim in (4, 5) else None
             kind = dtype if t.is_floating_point() or t.is_complex() else None
             return t.to(dtype=kind, memory_format=form)  # type: ignore[no-any-return]
 
@@ -219,6 +224,16 @@ class Module(Hooked, State):
     def cuda(self, device: Any = None) -> Self:
         """Raise `RuntimeError`: there is only the CPU."""
         return self.to("cuda")
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all parameters and buffers new memory, with whatever is in it."""
+        Device(device)
+        return self._apply(empty_like, recurse)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: forward stays as it is.  The arguments are PyTorch's, and ignored."""
+
+    ipu = xpu = mtia = cuda
 
     def share_memory(self) -> Self:
         """`Tensor.share_memory_` on all parameters and buffers."""
