@@ -339,22 +339,26 @@ def panels_of(m: Array | None) -> Array:
 @cache
 def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     """The compiled loop over the steps of one kind of cell."""
-    space = {**globals(), "where": kernels.compiled_words("float32")["where"]}
-    for word in (sigmoid, tanh):
-        space[word.__name__] = kernels.inner(FunctionType(word.__code__, space))
-    space |= {"tile": _tile(ROWS), "tile_of_one": _tile(1), "ROWS": ROWS}
-    row = globals()[f"{cell}_back_row" if backward else f"{cell}_row"]
-    space["row"] = kernels.inner(FunctionType(row.__code__, space))
-    space["product"] = kernels.inner(FunctionType(product.__code__, space))
+    space = {**globals()}
     made = FunctionType((back_steps if backward else steps_of).__code__, space)
     made.__name__ = f"{cell}_back_steps" if backward else f"{cell}_steps"
+
+    def prepare() -> None:
+        space["where"] = kernels.compiled_words("float32")["where"]
+        for word in (sigmoid, tanh):
+            space[word.__name__] = kernels.inner(FunctionType(word.__code__, space))
+        space.update(tile=_tile(ROWS), tile_of_one=_tile(1))
+        row = globals()[f"{cell}_back_row" if backward else f"{cell}_row"]
+        space["row"] = kernels.inner(FunctionType(row.__code__, space))
+        space["product"] = kernels.inner(FunctionType(product.__code__, space))
+
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)
     places = f"{kernels.readonly('int64')}, {kernels.readonly('int64')}, boolean, int64, int64"
     if backward:
         signature = f"void({r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w})"
     else:
         signature = f"void({r}, {wide}, {r}, {places}, {w}, {w}, {w}, {w}, {w}, {w})"
-    return kernels.compile(made, signature, contract=True)
+    return kernels.compile(made, signature, contract=True, prepare=prepare)
 
 
 tile: Any = None
