@@ -70,7 +70,6 @@ MISSING: dict[str, str] = {
         Transformer
         """,
     ),
-    **all_for("recurrent layers", "RNNCell GRUCell LSTMCell RNN GRU LSTM"),
 }
 
 # Public names of torch.nn that are not there, and why.
@@ -82,8 +81,8 @@ ABSENT: dict[str, str] = {
         ChannelShuffle CrossMapLRN2d DataParallel EmbeddingBag
         Fold LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d
         LazyInstanceNorm1d LazyInstanceNorm2d LazyInstanceNorm3d
-        MaxUnpool1d MaxUnpool2d MaxUnpool3d PixelShuffle PixelUnshuffle RNNBase
-        RNNCellBase SyncBatchNorm TransformerDecoder Unfold Upsample UpsamplingBilinear2d
+        MaxUnpool1d MaxUnpool2d MaxUnpool3d PixelShuffle PixelUnshuffle
+        SyncBatchNorm TransformerDecoder Unfold Upsample UpsamplingBilinear2d
         UpsamplingNearest2d
         """,
     ),
