@@ -460,9 +460,7 @@ def lstm_back(
     return d_x, dh, dc
 
 
-def gru(
-    x: Array, w: Any, b: Array, h0: Array, steps: Steps, reverse: bool
-) -> tuple[Array, Array]:
+def gru(x: Array, w: Any, b: Array, h0: Array, steps: Steps, reverse: bool) -> tuple[Array, Array]:
     """`recurrence.gru`."""
     total, n = len(x), h0.shape[1]
     out, gates = np.empty((total, n), np.float32), np.empty((total, 4 * n), np.float32)
@@ -481,9 +479,7 @@ def gru_back(
     return d_x, d_z, dh
 
 
-def rnn(
-    x: Array, w: Array, h0: Array, steps: Steps, reverse: bool, nonlinearity: str
-) -> Array:
+def rnn(x: Array, w: Array, h0: Array, steps: Steps, reverse: bool, nonlinearity: str) -> Array:
     """`recurrence.rnn`."""
     out, h = np.empty(x.shape, np.float32), np.array(h0, order="C")
     c = EMPTY.repeat(len(h), 0)
@@ -497,5 +493,7 @@ def rnn_back(
     """`recurrence.rnn_back`."""
     d = np.empty(h.shape, np.float32)
     initial = np.empty((steps[0], h.shape[1]), np.float32)  # nobody looks at it
-    dh = _backward(nonlinearity, g, w, initial, h, EMPTY, initial, EMPTY.copy(), d, d, steps, reverse)
+    dh = _backward(
+        nonlinearity, g, w, initial, h, EMPTY, initial, EMPTY.copy(), d, d, steps, reverse
+    )
     return d, dh

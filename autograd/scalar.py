@@ -52,8 +52,6 @@ from numpy import arctanh as atanh
 
 from . import dtypes as dt
 from . import recurrence, shapes
-from .alignments import ctc_slope as ctc_slope
-from .normalization import norm_bias_slope, norm_slope, norm_weight_slope
 from .shapes import expand, sum_to
 
 Array = np.ndarray[Any, Any]
@@ -172,52 +170,6 @@ def shift_right(a: Any, b: Any) -> Any:
 # ---------------------------------------------------------------- words of structure
 
 
-def convolution(x: Array, w: Array, *settings: Any) -> Array:
-    """Filters slid over images; see `convolving`, as for the next two."""
-    from . import convolving
-
-    return convolving.convolution(x, w, *settings)
-
-
-def convolution_input(y: Array, w: Array, *settings: Any) -> Array:
-    """The transposed convolution."""
-    from . import convolving
-
-    return convolving.convolution_input(y, w, *settings)
-
-
-def convolution_weight(x: Array, y: Array, *settings: Any) -> Array:
-    """The weight's gradient."""
-    from . import convolving
-
-    return convolving.convolution_weight(x, y, *settings)
-
-
-def im2col(x: Array, *window: Any) -> Array:
-    """Windows as columns; see `windows`, as for the next."""
-    from . import windows
-
-    return windows.columns(x, windows.Window(*window))
-
-
-def col2im(cols: Array, size: tuple[int, ...], *window: Any) -> Array:
-    """Columns added up to images."""
-    from . import windows
-
-    return windows.images(cols, size, windows.Window(*window))
-
-
-def of_channels(x: Array) -> Array:
-    """Total of everything in each channel of ``(N, C, *)``."""
-    n, c = x.shape[:2]
-    flat = x.reshape(n * c, math.prod(x.shape[2:]))
-    if flat.size > 1 << 12:  # a matrix times ones takes a third of the time of np.add.reduce
-        ones = np.empty(flat.shape[1], x.dtype)
-        ones.fill(1)
-        return np.add.reduce(flat.dot(ones).reshape(n, c), axis=0)  # type: ignore[no-any-return]
-    return np.add.reduce(np.add.reduce(flat.reshape(n, c, flat.shape[1]), axis=2), axis=0)  # type: ignore[no-any-return]
-
-
 def sum(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Total along ``dim``."""
     axis = shapes.axes_of(dim, x.ndim)
@@ -250,13 +202,24 @@ def unpermute(x: Array, dims: tuple[int, ...]) -> Array:
     return x.transpose(order)
 
 
+LARGE_ROWS = 1 << 15  # elements from which rows may have a loop of their own
+SIZABLE = 2048  # elements from which a matrix may make a product that is worth sharing
+
+
+def large_dot(a: Array, b: Array) -> Array:
+    """The product of two matrices, by several threads where that is worth it."""
+    from . import products
+
+    return products.dot(a, b)
+
+
 def matmul(a: Array, b: Array) -> Array:
     """Matrix product over the last two axes.
 
     Two matrices go straight to `ndarray.dot`, which takes 0.3 µs to start against 0.7 of ``@``.
     """
     if a.ndim == 2 == b.ndim:
-        return a.dot(b)
+        return a.dot(b) if a.size < SIZABLE else large_dot(a, b)
     if a.ndim < 2 or b.ndim < 2:
         raise ValueError("vectors are made matrices by the caller")
     return np.matmul(a, b)
@@ -537,12 +500,32 @@ def place_classes(g: Array, shape: tuple[int, ...], target: Array, reduction: st
     return d
 
 
+def softmax_slope(g: Array, out: Array, dim: int) -> Array:
+    """The derivative of `softmax_along`: ``out · (g - Σ g · out)``."""
+    if out.size >= LARGE_ROWS:
+        from . import rows
+
+        if rows.suits(out, dim):
+            return rows.softmax_slope(g, out)
+    return out * (g - sum(g * out, dim, True))
+
+
+def log_softmax_slope(g: Array, out: Array, dim: int) -> Array:
+    """The derivative of `log_softmax_along`: ``g - eᵒᵘᵗ · Σ g``."""
+    if out.size >= LARGE_ROWS:
+        from . import rows
+
+        if rows.suits(out, dim):
+            return rows.log_softmax_slope(g, out)
+    return g - np.exp(out) * sum(g, dim, True)
+
+
 def cross_entropy_slope(
     g: Array, x: Array, target: Array, powers: Array, total: Array, reduction: str, smoothing: float
 ) -> Array:
     """The derivative of `cross_entropy_of_classes`: softmax less target, times the gradient."""
     g = np.asarray(portion(g, total.shape, reduction))
-    d = powers * (g / total)[:, None]
+    d = scaled_rows(powers, g / total)
     if smoothing:
         d -= (
             np.expand_dims(g * (smoothing / x.shape[1]), 1)
@@ -596,6 +579,16 @@ def rnn_slopes(
 def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Array:
     """The state from which each row of a sequence was computed."""
     return recurrence.before(recurrence.Arrays, rows, initial, steps, reverse)  # type: ignore[no-any-return]
+
+
+def scaled_rows(x: Array, factor: Array) -> Array:
+    """What belongs to a row, times its factor."""
+    if x.size >= LARGE_ROWS and x.ndim == 2:
+        from . import rows
+
+        if rows.suits(x, 1):
+            return rows.scaled(x, factor)
+    return x * factor[:, None]
 
 
 def look(x: Array, steps: tuple[Any, ...]) -> Array:

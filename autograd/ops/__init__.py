@@ -1,5 +1,6 @@
 """The ops: declarations only.  Importing this package declares them all."""
 
+from ..op import unkept_announcements
 from . import (
     activation,
     arithmetic,
@@ -17,6 +18,7 @@ from . import (
     loss,
     norm,
     part,
+    pool,
     rank,
     recurrent,
     reduce,
@@ -25,6 +27,9 @@ from . import (
     sort,
     transcendental,
 )
+
+if unkept_announcements():
+    raise TypeError(f"rules name {sorted(unkept_announcements())}, which no file here declares")
 
 __all__ = [
     "activation",
@@ -43,6 +48,7 @@ __all__ = [
     "loss",
     "norm",
     "part",
+    "pool",
     "rank",
     "recurrent",
     "reduce",

@@ -8,6 +8,8 @@ from .. import scalar as s
 from ..alignments import NEVER, Paths, ctc_slope, scores, total
 from ..declare import opaque, word
 
+word(arrays=ctc_slope)(ctc_slope)  # the same for arrays and tensors
+
 
 @opaque(
     outputs=("out", "ways"),
@@ -43,6 +45,3 @@ def ctc_of_texts(x, targets, steps, lengths, /, blank, zero_infinity, normalized
     found = total(ways, paths)
     impossible = found < NEVER / 2
     return np.where(impossible, 0.0 if zero_infinity else np.inf, -found).astype(x.dtype), ways
-
-
-word(ctc_slope)

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from .. import normalization
 from .. import scalar as s
 from ..declare import opaque, word
 from ..normalization import Plan, normalized
-from ..op import TENSOR_WORDS, registry
+from ..op import TENSOR_WORDS, announce, registry
 from . import norm_kernels as loops
 
 Array = np.ndarray[Any, Any]
+
+announce("norm_slope", "norm_weight_slope", "norm_bias_slope")
 
 RULES = {
     "outputs": ("out", "mean", "var"),
@@ -149,7 +152,7 @@ def _standard(x: Any, plan: Plan) -> tuple[Any, Any]:
     return x * scale, scale
 
 
-@word
+@word(arrays=normalization.norm_slope)
 def norm_slope(g: Any, x: Any, weight: Any, mean: Any, var: Any, plan: Plan) -> Any:
     """The derivative of a normalisation by its input; mean and variance are found again."""
     h, scale = _standard(x, plan)
@@ -160,14 +163,14 @@ def norm_slope(g: Any, x: Any, weight: Any, mean: Any, var: Any, plan: Plan) -> 
     return (d * scale).reshape(x.shape)
 
 
-@word
+@word(arrays=normalization.norm_weight_slope)
 def norm_weight_slope(g: Any, x: Any, mean: Any, var: Any, shape: Any, plan: Plan) -> Any:
     """The derivative of a normalisation by its weight."""
     h, _ = _standard(x, plan)
     return norm_bias_slope(g.reshape(plan.view) * h, shape, plan)
 
 
-@word
+@word(arrays=normalization.norm_bias_slope)
 def norm_bias_slope(g: Any, shape: Any, plan: Plan) -> Any:
     """The gradient added up for each channel."""
     return TENSOR_WORDS.sum_to(g.reshape(plan.view), plan.channels).reshape(shape)
