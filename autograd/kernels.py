@@ -174,7 +174,6 @@ def compile(
     if _asked_for("NUMBA_DISABLE_JIT"):
         prepare()
         return function
-    fastmath = {word for word, on in (("contract", contract), ("reassoc", reassociate)) if on}
     checking = _asked_for("NUMBA_BOUNDSCHECK")  # which is no part of a file's name
     folder = None if checking else cache_folder()
     path = None

@@ -538,17 +538,18 @@ def cross_entropy_slope(
 
 
 def lstm_slopes(
-    g: Array, x: Array, w: Any, h0: Any, c0: Array, c: Array, gates: Array, steps: Any, reverse: Any
-) -> tuple[Array, Array, Array]:
+    g: Array, x: Array, w: Any, b: Array, h0: Any, c0: Array, c: Array, gates: Array,
+    steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array]:  # fmt: skip
     """The derivatives of `lstm_sequence` by ``x``, ``h0`` and ``c0``."""
     return recurrence.lstm_back(recurrence.Arrays, g, w, c0, c, gates, steps, reverse)
 
 
 def projected_lstm_slopes(
-    g: Array, x: Array, w: Array, r: Array, h0: Array, c0: Array, out: Array, gates: Array,
-    steps: Any, reverse: Any,
+    g: Array, x: Array, w: Array, b: Array, r: Array, h0: Array, c0: Array, out: Array,
+    gates: Array, steps: Any, reverse: Any,
 ) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
-    """The derivatives of `lstm_projected_sequence` by ``x``, by ``r h``, ``h0``, ``c0``; then ``h``."""
+    """The derivatives of `lstm_projected_sequence` by ``x``, ``r h``, ``h0``, ``c0``; then ``h``."""
     m, n, p = recurrence.Arrays, c0.shape[1], r.shape[0]
     slopes = recurrence.projected_lstm_back(m, g, w, r, c0, out, gates, steps, reverse)
     return *slopes, gates[:, 3 * n :] * tanh(out[:, p:])
@@ -570,8 +571,9 @@ def gru_slopes(
 
 
 def rnn_slopes(
-    g: Array, x: Array, w: Array, h0: Array, out: Array, steps: Any, reverse: Any, nonlinearity: str
-) -> tuple[Array, Array]:
+    g: Array, x: Array, w: Array, b: Array, h0: Array, out: Array,
+    steps: Any, reverse: Any, nonlinearity: str,
+) -> tuple[Array, Array]:  # fmt: skip
     """The derivatives of `rnn_sequence` by ``x`` and ``h0``."""
     return recurrence.rnn_back(recurrence.Arrays, g, w, out, steps, reverse, nonlinearity)
 

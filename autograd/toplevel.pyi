@@ -132,6 +132,8 @@ def celu(input: Any, alpha: builtins.float = ...) -> Tensor:
     """``x`` where positive, ``α · (e^(x/α) - 1)`` elsewhere: smooth for every α (Barron 2017)."""
 def chain_matmul(*matrices: Any) -> Any:
     """Product of two or more matrices, in the cheapest order."""
+def channel_shuffle(input: Any, groups: builtins.int) -> Any:
+    """The channels of ``groups`` groups dealt out in turn (Zhang et al. 2017)."""
 def chunk(input: Any, chunks: builtins.int, dim: builtins.int = ...) -> Any:
     """At most ``chunks`` consecutive parts of an axis, equal but for the last."""
 def clamp(input: Any, min: Any = ..., max: Any = ...) -> Any:
@@ -448,6 +450,8 @@ def nansum(input: Any, dim: Any = ..., keepdim: builtins.bool = ..., *, dtype: A
     """`sum` of what is not NaN."""
 def narrow(input: Any, dim: builtins.int, start: Any, length: builtins.int) -> Any:
     """``length`` entries of an axis from ``start`` on."""
+def native_channel_shuffle(input: Any, groups: builtins.int) -> Any:
+    """The channels of ``groups`` groups dealt out in turn (Zhang et al. 2017)."""
 def ne(input: Any, other: Any) -> Tensor:
     """Where the two differ."""
 def neg(input: Any) -> Tensor:
@@ -472,6 +476,10 @@ def outer(input: Any, vec2: Any) -> Any:
     """All products of two vectors' elements."""
 def permute(input: Any, *dims: Any) -> Tensor:
     """Axes in another order."""
+def pixel_shuffle(input: Any, upscale_factor: builtins.int) -> Any:
+    """Channels as pixels: r² channels become one that is r times as high and wide (Shi 2016)."""
+def pixel_unshuffle(input: Any, downscale_factor: builtins.int) -> Any:
+    """Pixels as channels: undoes `pixel_shuffle`."""
 def poisson(input: Tensor, generator: Any = ...) -> Tensor:
     """How many events happen at each of the rates that ``input`` holds."""
 def positive(input: Any) -> Any:

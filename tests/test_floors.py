@@ -17,7 +17,7 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 FLOORS = [
     "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
     "machine",
-    "normalization",
+    "attention normalization",
     "scalar format version",
     "printer",
     "kernels",

@@ -4,6 +4,7 @@ from ..op import unkept_announcements
 from . import (
     activation,
     arithmetic,
+    attention,
     compare,
     convert,
     convolution,
@@ -20,6 +21,7 @@ from . import (
     part,
     pool,
     rank,
+    rearrange,
     recurrent,
     reduce,
     scan,
@@ -34,6 +36,7 @@ if unkept_announcements():
 __all__ = [
     "activation",
     "arithmetic",
+    "attention",
     "compare",
     "convert",
     "convolution",
@@ -50,6 +53,7 @@ __all__ = [
     "part",
     "pool",
     "rank",
+    "rearrange",
     "recurrent",
     "reduce",
     "scan",
