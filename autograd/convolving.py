@@ -103,7 +103,9 @@ def convolution_weight(
     if _is_direct(x, y, y.size * c // groups * math.prod(kernel)):
         settings = _settings(stride, padding, dilation, groups)
         found = direct.convolution_weight(_in_plane(x), _in_plane(y), _pair(kernel), settings)
-        return found.reshape(f, c // groups, *kernel)
+        if f > groups or np.isfinite(found).all():
+            return found.reshape(f, c // groups, *kernel)
+        # Lone filters are computed over the padding too, as zero times what is there.
     out = np.zeros((groups, f // groups, c // groups * math.prod(kernel)), np.result_type(x, y))
     y = y.reshape(n, groups, f // groups, math.prod(y.shape[2:]))
     for part in _parts(x, window, window.places(x.shape[2:])):
