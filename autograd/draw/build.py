@@ -343,6 +343,8 @@ class Drawing:
             marks.append("stale")
             notes.append("what it keeps was changed")
             more += [f"what it keeps was {one.text}" for one in old[:3]]
+        if "origin" in marks:
+            marks = [mark for mark in marks if mark != "strange"]
         return list(dict.fromkeys(marks)), notes, more
 
     def _inputs(self, ids: Sequence[str]) -> dict[int, int]:

@@ -27,9 +27,9 @@ def tape_cycles(root: Any, most: int = 5) -> list[str]:
     >>> y = x.exp()
     >>> rg.tape_cycles(y)
     []
-    >>> handle = y.register_hook(lambda g: print(y.shape))  # the node holds the hook, the hook y
+    >>> handle = y.register_hook(lambda g, y=y: None)  # the node holds the hook, and the hook y
     >>> rg.tape_cycles(y)
-    ['ExpBackward0 → dict → OrderedDict → function → tuple → cell → Tensor → ExpBackward0']
+    ['ExpBackward0 → dict → OrderedDict → function → tuple → Tensor → ExpBackward0']
     >>> handle.remove()
     """
     node = root.node if isinstance(root, Tensor) else root

@@ -56,7 +56,7 @@ def examine(
         found.rehearsal = rehearse(trace.nodes, trace.roots)
     if len(trace.nodes) <= MOST_NODES or backward:
         found.forward = forward_fevers(trace)
-    found.backward = backward_fevers(trace, found.rehearsal)
+    found.backward = backward_fevers(trace, found.rehearsal, found.forward)
     found.stale = stale(trace)
     found.idle = idle(trace, named, model)
     for i, fever in found.forward.items():

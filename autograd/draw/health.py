@@ -89,13 +89,11 @@ def forward_fevers(trace: Trace) -> dict[int, Fever]:
     The result of an op between two strange values is taken to be strange itself, if unknown.
     """
     known = values(trace)
-    if not any(v.nan or v.inf for v in known.values()) and not any_outside(trace):
+    if not any(v.nan or v.inf for v in known.values()):
         return {}
     fevers: dict[int, Fever] = {}
     for i, parents in enumerate(trace.parents):
-        facts = trace.facts(i)
-        outside = "" if facts is None else strange_outside(facts.outside)
-        ill = next((fevers[p].kind for p in parents if p in fevers), "") or outside
+        ill = next((fevers[p].kind for p in parents if p in fevers), "")
         own = known.get(i)
         size = int(np.prod(trace.nodes[i].shape, dtype=np.int64))
         if own is not None and (own.nan or own.inf):
@@ -109,26 +107,17 @@ def forward_fevers(trace: Trace) -> dict[int, Fever]:
     return {i: fever for i, fever in fevers.items() if i in certain}
 
 
-def any_outside(trace: Trace) -> bool:
-    """Whether a value from off the tape is not finite."""
-    return any(
-        (facts := trace.facts(i)) is not None and strange_outside(facts.outside)
-        for i in range(len(trace.nodes))
-    )
+def backward_fevers(
+    trace: Trace, rehearsal: Rehearsal | None, forward: dict[int, Fever]
+) -> dict[int, Fever]:
+    """Where gradients stop being finite: the op that made them so, and those they reach.
 
-
-def strange_outside(outside: Any) -> str:
-    """What is not finite among the inputs of an op that are not on the tape."""
-    kinds = [x.values.kind for x in outside if x is not None and x.values is not None]
-    return next((kind for kind in kinds if kind), "")
-
-
-def backward_fevers(trace: Trace, rehearsal: Rehearsal | None) -> dict[int, Fever]:
-    """Where gradients stop being finite: the op that made them so, and those they reach."""
+    What follows from forward values that are not finite already does not arise in backward.
+    """
     fevers: dict[int, Fever] = {}
     if rehearsal is not None:
         for i, kind in rehearsal.handed.items():
-            fevers[i] = Fever(kind, i not in rehearsal.arrived)
+            fevers[i] = Fever(kind, i not in rehearsal.arrived and i not in forward)
         for i, kind in rehearsal.arrived.items():
             fevers.setdefault(i, Fever(kind, origin=i in trace.roots))
     return fevers
