@@ -16,9 +16,18 @@ from ..autograd import Tensor, float64, int64, no_grad
 from ..autograd.creation import empty_like, ones_like, zeros, zeros_like
 from ..autograd.inplace import write
 from ..autograd.ops import activation, gate, transcendental
+from ..autograd.ops.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from ..autograd.ops.index import embedding_rows, pick, where
 from ..autograd.ops.linalg import affine, linear_map
 from ..autograd.tensor import wrap
+from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
@@ -28,6 +37,7 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from .fold import fold, unfold
 from .loss_by_element import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -44,6 +54,7 @@ from .loss_by_element import (
 from .loss_by_row import (
     cosine_embedding_loss,
     cross_entropy,
+    linear_cross_entropy,
     margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
@@ -51,6 +62,14 @@ from .loss_by_row import (
     nll_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
+)
+from .norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
 )
 from .padding import pad
 
@@ -413,14 +432,22 @@ def _shorten_rows(weight: Tensor, index: Tensor, max_norm: float, norm_type: flo
 
 __all__ = [
     "alpha_dropout",
+    "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -429,9 +456,11 @@ __all__ = [
     "elu_",
     "embedding",
     "feature_alpha_dropout",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "group_norm",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
@@ -440,11 +469,15 @@ __all__ = [
     "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "margin_ranking_loss",
@@ -463,6 +496,7 @@ __all__ = [
     "relu",
     "relu6",
     "relu_",
+    "rms_norm",
     "rrelu",
     "rrelu_",
     "selu",
@@ -482,4 +516,5 @@ __all__ = [
     "threshold_",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "unfold",
 ]

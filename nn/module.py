@@ -185,7 +185,7 @@ class Module(Hooked, State):
             )
 
         def moved(t: Tensor) -> Tensor:
-            form = memory_format if t.ndim in (4, 5) else None
+            form = memory_format if memory_format and t.ndim in (4, 5) else None
             kind = dtype if t.is_floating_point() or t.is_complex() else None
             return t.to(dtype=kind, memory_format=form)  # type: ignore[no-any-return]
 

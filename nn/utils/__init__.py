@@ -1,0 +1,5 @@
+"""What models are built and trained with besides layers."""
+
+from . import rnn
+
+__all__ = ["rnn"]
