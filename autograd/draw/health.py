@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from .. import version
-from ..errors import show_line
 from ..tape import FREED, Node, seals
 from .rehearsal import Rehearsal
 from .trace import Trace
-from .tracer import Values, values_of
+from .tracer import Values, place_text, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,10 @@ def stale(trace: Trace) -> dict[int, Stale]:
                 continue
             entry = version.changed.get(id(version.owner(kept)))
             if entry is not None and entry.tick > node.born:
-                line = " ".join(show_line(entry.place).split())
+                code, number = entry.place or (None, 0)
+                line = "an unknown line"
+                if code is not None:
+                    line = place_text((code.co_filename, number, code.co_name))
                 times = f"version {entry.count}"
                 found[i] = Stale(arrays.get(k), f"changed by {entry.op} ({times}) at {line}")
             elif sums is not None and sums[k] is not None and version.checksum(kept) != sums[k]:

@@ -87,6 +87,10 @@ class Picture:
         """The picture as text, of about so many lines."""
         return write_text(self.graph, lines)
 
+    def as_svg(self) -> str:
+        """The picture as our own SVG, with or without Graphviz: the same on every machine."""
+        return write_svg(self.graph)
+
     def as_html(self, *, steps: bool = False) -> str:
         """The picture as a page: pan, zoom, open and close modules, search, step through backward.
 

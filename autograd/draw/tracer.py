@@ -8,6 +8,7 @@ by weak references and goes when they go.
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 import threading
 import weakref
@@ -311,12 +312,13 @@ def failure_of(error: BaseException, calls: tuple[Call, ...]) -> Failure | None:
 
 
 def place_text(place: tuple[str, int, str] | None) -> str:
-    """A place as `file:line in function: source`, or nothing."""
+    """A place as `file:line in function: source`; relative to the working folder, if below."""
     if place is None:
         return ""
     file, line, function = place
     source = linecache.getline(file, line).strip()
-    where = f"{file}:{line} in {function}"
+    inside = file.startswith(os.getcwd() + os.sep)
+    where = f"{os.path.relpath(file) if inside else file}:{line} in {function}"
     return f"{where}: {source}" if source else where
 
 
