@@ -327,3 +327,21 @@ def test_half_precision_and_integers_do_not_disturb():
 
     picture = Lookup().graph(rg.tensor(np.array([1, 2])))
     assert picture.error is None
+
+
+def test_a_loop_over_layers_that_differ_is_not_rolled_up_by_halves():
+    class Loop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(3, 3) for _ in range(5)])
+
+        def forward(self, x):
+            for k, layer in enumerate(self.layers):
+                x = layer(x).relu()
+                if k == 2:
+                    x = x.exp()
+            return x
+
+    picture = Loop().graph(rg.ones(2, 3))
+    assert all(box.times == 1 for box in picture.graph.boxes)
+    assert not any(edge.loop for edge in picture.graph.edges)

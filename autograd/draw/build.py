@@ -401,8 +401,6 @@ class Drawing:
             parent = node.inputs[one.argument] if one.argument is not None else None
             if parent is not None:
                 bad.add((place[self.trace.index[parent]], place[i]))
-            elif one.argument is None:
-                bad.update((place[i], place[c]) for c in self.trace.children.get(i, ()))
         return bad
 
     def _outputs(self, ids: Sequence[str], failure: Failure | None) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from .trace import Trace
@@ -66,14 +67,37 @@ def rolls(trace: Trace, *, steps: bool, blocks: bool) -> Rolls:
                 kind = facts.site, calls, node.op.name, node.shape, node.dtype
                 groups.setdefault(kind, []).append(i)
         unroll_named(trace, groups)
-        for key, members in groups.items():
-            if len(members) >= FEWEST:
-                for i in members:
-                    found.label[i] = key
+        for key, members in whole_bodies(trace, groups).items():
+            for i in members:
+                found.label[i] = key
     elif steps or blocks:
         by_period(trace, found, all_kinds=blocks)
     found.times = Counter(label for label in found.label if not isinstance(label, int))
     return found
+
+
+def whole_bodies(trace: Trace, groups: dict[Hashable, list[int]]) -> dict[Hashable, list[int]]:
+    """The groups that repeat together with all that happens between.
+
+    In a loop over layers that differ, some ops are alike: drawn once they would tie a knot.
+    """
+    rolled = {key: mine for key, mine in groups.items() if len(mine) >= FEWEST}
+    while rolled:
+        single = [node.op is not None for node in trace.nodes]
+        for members in rolled.values():
+            for i in members:
+                single[i] = False
+        upto = [0, *accumulate(single)]
+        torn = [
+            key
+            for key, members in rolled.items()
+            if 4 * (upto[members[-1]] - upto[members[0]]) > len(members)
+        ]
+        if not torn:
+            break
+        for key in torn:
+            del rolled[key]
+    return rolled
 
 
 def unroll_named(trace: Trace, groups: dict[Hashable, list[int]]) -> None:
