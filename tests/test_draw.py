@@ -584,3 +584,47 @@ def test_a_folder_that_cannot_be_written_to(no_graphviz, monkeypatch, tmp_path, 
 def test_a_folder_that_is_not_there(no_graphviz, tmp_path):
     with pytest.raises(FileNotFoundError, match="a folder that exists"):
         draw(*mlp()).save(tmp_path / "missing" / "tape.svg")
+
+
+def calls_made(function):
+    """How many functions are called, Python's own and C's: work that no clock is needed for."""
+    count = 0
+
+    def see(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(see)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("make", [lambda n: chain(n)[0], residual], ids=["chain", "residual"])
+@pytest.mark.parametrize("options", [{}, {"roll": False, "max_nodes": 50}], ids=["roll", "fold"])
+def test_work_grows_in_proportion_to_the_tape(make, options):
+    small, large = (make(n) for n in (800, 1600))
+    work = [
+        calls_made(lambda root=root: draw(root, backward=False, **options))
+        for root in (small, large)
+    ]
+    assert work[1] < 2.3 * work[0]
+
+
+@pytest.mark.skipif(not picture.importable("pygraphviz"), reason="pygraphviz is not installed")
+def test_the_real_pygraphviz_reads_every_kind_of_picture(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    named = {name: leaf(2) for name in NASTY}
+    root = sum(named.values(), leaf(2))
+    for number, drawn in enumerate(
+        [
+            draw(root, named, overlay="grad"),
+            draw(root, named, view="both"),
+            draw(root, named, view="backward"),
+            draw(root, named).diff(draw(root.exp(), named)),
+        ]
+    ):
+        drawn.save(tmp_path / f"{number}.svg")
+        assert drawn.rung == "pygraphviz", drawn.note

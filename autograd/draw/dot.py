@@ -144,7 +144,7 @@ def dress(box: Box) -> str:
     if box.heat is not None:
         fill = colour(box.heat)
         text = text_on(fill)
-        names = ["heat", *box.marks]
+        names = ["heat", "pale" if text == "#000000" else "deep", *box.marks]
     stroke = LIGHT.marks[box.marks[0]] if box.marks else ink.stroke
     look = LOOKS[box.role].dot
     if box.marks:

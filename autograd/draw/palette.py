@@ -176,7 +176,8 @@ def rules(theme: Theme) -> str:
         f".rg-tape .edge text{{fill:{theme.quiet}}}",
         f".rg-tape .bad path{{stroke:{theme.bad}}}",
         f".rg-tape .bad polygon{{fill:{theme.bad};stroke:{theme.bad}}}",
-        f".rg-tape .frame path,.rg-tape .cluster>polygon{{fill:{theme.frame};stroke:{theme.line}}}",
+        ".rg-tape .frame path,.rg-tape .cluster>polygon,.rg-tape .cluster>path"
+        f"{{fill:{theme.frame};stroke:{theme.line}}}",
         f".rg-tape .frame text{{fill:{theme.quiet}}}",
     ]
     for role, ink in theme.boxes.items():
@@ -192,5 +193,6 @@ def rules(theme: Theme) -> str:
     for mark, stroke in theme.marks.items():
         shapes = ",".join(f".rg-tape .{mark} {tag}" for tag in TAGS)
         lines.append(f"{shapes}{{stroke:{stroke}}}")
+    lines.append(".rg-tape .pale text{fill:#000000}.rg-tape .deep text{fill:#ffffff}")
     lines.append(f".rg-tape text.quiet{{fill:{theme.quiet}}}")
     return "\n".join(lines)

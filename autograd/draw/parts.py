@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import attrgetter
 from typing import Literal
 
 from .roll import Rolls, Scope
@@ -134,7 +135,7 @@ class Net:
                 part = made[label] = Part(kind, [], path=path)
             part.members.append(i)
         for part in made.values():
-            if part.kind == "leaf":
+            if part.kind == "leaf" or len(part.members) == 1:
                 part.place = part.members[0]
             elif part.kind == "fold":
                 part.place = part.members[-1]
@@ -146,7 +147,7 @@ class Net:
             if part.kind == "leaf":  # above all that uses it, wherever that stands
                 users = {labels[c] for i in part.members for c in trace.children.get(i, ())}
                 part.place = min([part.place, *(made[u].place - 0.5 for u in users)])
-        self.parts = sorted(made.values(), key=lambda part: (part.place, part.members[0]))
+        self.parts = sorted(made.values(), key=attrgetter("place"))  # equal ones as they came
         self.part_of = [0] * len(labels)
         for k, part in enumerate(self.parts):
             for i in part.members:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from .trace import Trace
 
 FEWEST = 3  # repetitions worth rolling up
@@ -192,19 +194,16 @@ def by_period(trace: Trace, found: Rolls, *, all_kinds: bool) -> None:
         if sign in last:
             distances[k - last[sign]] += 1
         last[sign] = k
-    taken = bytearray(len(signs))
+    sign_of = np.array(signs)
+    taken = np.zeros(len(signs), bool)
     for period in sorted(d for d, _ in distances.most_common(PERIODS)):
-        run = 0
-        for k in range(period, len(signs) + 1):
-            if k < len(signs) and signs[k] == signs[k - period] and not taken[k]:
-                run += 1
-                continue
-            if run >= max((FEWEST - 1) * period, SHORTEST):
-                start = k - run - period
-                if not any(taken[start:k]):
-                    mark(found, trace, ops, start, k, period, all_kinds=all_kinds)
-                    taken[start:k] = b"\1" * (k - start)
-            run = 0
+        same = (sign_of[period:] == sign_of[:-period]) & ~taken[period:]
+        turns = np.flatnonzero(np.diff(same, prepend=False, append=False))
+        for start, end in turns.reshape(-1, 2).tolist():  # runs of ops as one period before
+            whole = slice(start, end + period)
+            if end - start >= max((FEWEST - 1) * period, SHORTEST) and not taken[whole].any():
+                mark(found, trace, ops, start, end + period, period, all_kinds=all_kinds)
+                taken[whole] = True
 
 
 def mark(
