@@ -581,7 +581,9 @@ function paintFrame() {
     if ((executed || arrived) && node.norm !== undefined) {
       const norm = typeof node.norm === "number" ? Number(node.norm.toPrecision(3)) : node.norm;
       const head = executed ? turn.get(node.id) + ".  " : "";
-      element.append(make("text", {class: "badge", x: spot.w / 2 + 6, y: 4}, `${head}‖g‖ = ${norm}`));
+      const spot_of = executed ? {x: spot.w / 2 + 6, y: 4}
+        : {x: 0, y: -spot.h / 2 - 5, "text-anchor": "middle"}; // no edge enters a leaf from above
+      element.append(make("text", {class: "badge", ...spot_of}, `${head}‖g‖ = ${norm}`));
     }
   }
   for (const g of world.querySelectorAll(".edge")) {

@@ -33,7 +33,7 @@ class Trace:
         self.index = index = {node: i for i, node in enumerate(self.nodes)}
         self._children: dict[int, list[int]] | None = None
         self._facts: list[Facts | None] | None = None
-        if any(True for _ in known):
+        if len(known):
             self._facts = [known.get(node) for node in self.nodes]
             if not any(self._facts):
                 self._facts = None
