@@ -192,8 +192,10 @@ def source(
     answer = "made"
     if others:
         answer = f"result((made, {', '.join(f'wrap({o})' for o in others)}))"
-    space["large"] = formula(op)
     operands = ", ".join([*(f"x{i}" for i in range(len(names))), *op.settings])
+    space["large"] = formula(op)
+    large = f" if x{tensors[0]}.size < {LARGE} else large({operands})"
+    large = "" if space["large"] is None else large
     filled = TEMPLATE.format(
         parameters=_parameters(op, names),
         canonical=_lines(canonical, 4),
@@ -205,7 +207,7 @@ def source(
                            for o in others], 8),
         answer=answer,
         operands=operands,
-        large=f" if x{tensors[0]}.size < {LARGE} else large({operands})" if space["large"] is not None else "",
+        large=large,
         tensors=", ".join(names),
         settings=settings,
         recheck=_lines(_recheck(op, counted, names, settings), 8),

@@ -160,28 +160,27 @@ def compile(
     signature: str,
     *,
     contract: bool = False,
-    reassociate: bool = False,
+    reorder: bool = False,
     source: str | None = None,
     prepare: Callable[[], object] = lambda: None,
 ) -> Callable[..., Any]:
     """The machine code of a function for one signature, from disk where it is known.
 
-    ``contract`` lets a product and a sum be rounded once, ``reassociate`` lets a total be added up
-    in any order, as vectors.  ``source`` is what the function was made of; if not given, the file
-    it stands in.  ``prepare`` is called where the function is about to be compiled, or called as it
-    is.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
+    ``contract`` lets a product and a sum be rounded once, ``reorder`` sums be added up in another
+    order (in this function, not in those it calls).  ``source`` is what the function was
+    made of; if not given, the file it stands in.  ``prepare`` is called where the function is about
+    to be compiled, or called as it is.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
     """
     if _asked_for("NUMBA_DISABLE_JIT"):
         prepare()
         return function
-    fastmath = {word for word, on in (("contract", contract), ("reassoc", reassociate)) if on}
     checking = _asked_for("NUMBA_BOUNDSCHECK")  # which is no part of a file's name
     folder = None if checking else cache_folder()
     path = None
     if folder is not None:
         if source is None:
             source = _text_of(function.__code__.co_filename)
-        parts = (_makers(), source, function.__name__, signature, str(sorted(fastmath)))
+        parts = (_makers(), source, function.__name__, signature, f"{contract} {reorder}")
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         path = folder / f"{function.__name__}-{digest[:24]}.kernel"
         payload = _read(path)
@@ -190,7 +189,8 @@ def compile(
             return known
     prepare()
     pickled = None if path is None else path.with_suffix(".numba")
-    kernel = _by_numba(function, signature, fastmath, pickled)
+    fast = {flag for flag, wanted in (("contract", contract), ("reassoc", reorder)) if wanted}
+    kernel = _by_numba(function, signature, fast, pickled)
     if checking or (pickled is not None and pickled.exists()):
         return kernel
     (compiled,) = kernel.overloads.values()
@@ -210,11 +210,11 @@ def _asked_for(variable: str) -> bool:
 
 
 def _by_numba(
-    function: Callable[..., Any], signature: str, fastmath: set[str], path: Path | None
+    function: Callable[..., Any], signature: str, fast: set[str], path: Path | None
 ) -> Any:
     import numba
 
-    kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath or False)(function)
+    kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fast or False)(function)
     if path is not None:
         kernel._cache = _Pickled(path)
     notice = threading.Timer(1, _say_what_takes_long, [function.__name__, path])
@@ -322,13 +322,15 @@ def launch(
 
     Arrays are cut along their first axis: of the i-th argument a part from ``start`` to ``stop``
     gets the rows from ``start·cut[i]`` to ``stop·cut[i]``; 0 leaves it whole.  The default is 1 for
-    every array.  No part is longer than ``grain``.  This begins sooner than `share`, which may do anything in a part.
+    every array.  No part is longer than ``grain``.  This begins sooner than `share`, which may do
+    anything in a part.
     """
     if cut is None:
         cut = [1 if isinstance(a, np.ndarray) and a.ndim else 0 for a in arguments]
     count = min(threads(), -(-total // grain))
-    if isinstance(kernel, machine.Machine) and (crew := _crew()) is not None:
-        crew.run(kernel, arguments, cut, total, grain, count)
+    if isinstance(kernel, machine.Machine) and (sharers := crew()) is not None:
+        table = kernel.table(arguments, cut)
+        kernel.check(sharers.run(kernel.address, table, total, grain, count), arguments)
         return
 
     def work(start: int, stop: int) -> None:
@@ -338,7 +340,8 @@ def launch(
 
 
 @cache
-def _crew() -> machine.Crew | None:
+def crew() -> machine.Crew | None:
+    """The threads that `launch` shares with; None where only `share` has some."""
     with _hiring:
         return machine.crew()
 
@@ -361,10 +364,14 @@ def _help(jobs: queue.SimpleQueue[_Job]) -> None:
         del job  # and with it the arrays
 
 
+forgotten_by_children: list[Callable[[], object]] = [crew.cache_clear]
+
+
 def _after_fork() -> None:
     """A forked process has none of its parent's threads, and perhaps their locks."""
     global _jobs, _helpers, _hiring
-    _crew.cache_clear()
+    for forget in forgotten_by_children:
+        forget()
     _jobs, _helpers, _hiring = queue.SimpleQueue(), 0, threading.RLock()
 
 
@@ -417,8 +424,8 @@ class Elementwise:
                 exec(self.source, space)
 
                 def prepare() -> None:
-                    space.update(_compiled_words(self.dtype.name))
-                    space["formula"] = _inner(space["formula"])
+                    space.update(compiled_words(self.dtype.name))
+                    space["formula"] = inner(space["formula"])
 
                 self.loop = compile(
                     space[self.name], self.signature, contract=True, source=self.source,
@@ -505,7 +512,7 @@ def _with_typed_literals(formula: str) -> str:
 # ---------------------------------------------------------------- the words, compiled
 
 
-def _inner(function: Callable[..., Any]) -> Any:
+def inner(function: Callable[..., Any]) -> Any:
     """A function that LLVM puts in its caller's place, which lets it make vectors of the whole."""
     import numba
 
@@ -515,7 +522,7 @@ def _inner(function: Callable[..., Any]) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _compiled_words(dtype: str) -> dict[str, Any]:
+def compiled_words(dtype: str) -> dict[str, Any]:
     """What the words of a formula mean in a kernel of one element type."""
     import math
 
@@ -526,12 +533,12 @@ def _compiled_words(dtype: str) -> dict[str, Any]:
               "atan": "arctan", "atan2": "arctan2", "atanh": "arctanh", "pow": "power",
               "round": "rint", "shift_left": "left_shift",
               "shift_right": "right_shift"}  # fmt: skip
-    own = {"f": getattr(np, dtype), "where": _inner(where), "erf": math.erf, "erfc": math.erfc}
+    own = {"f": getattr(np, dtype), "where": inner(where), "erf": math.erf, "erfc": math.erfc}
     others = [w for w in scalar.SCALAR_WORDS if w not in own]
     words = own | {w: getattr(np, numpys.get(w, w)) for w in others}
     if dtype == "float32":
         space = {**vars(polynomials), "where": words["where"]}
         for name in ("exp", "expm1", "log1p", "tanh", "erf"):
             plain = FunctionType(getattr(polynomials, name).__code__, space, name)
-            space[name] = words[name] = _inner(plain)
+            space[name] = words[name] = inner(plain)
     return words

@@ -45,7 +45,8 @@ CALLABLE = {"memcpy", "memmove", "memset"} | {
     for name in (
         *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "erfc"),
         *("exp", "exp2", "expm1", "fmod", "hypot", "ldexp", "lgamma", "log", "log10", "log1p"),
-        *("log2", "pow", "rint", "sin", "sinh", "tan", "tanh", "tgamma"),
+        *("log2", "pow", "rint", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma"),
+        *("cbrt", "ceil", "copysign", "fabs", "floor", "fmax", "fmin", "nearbyint", "trunc"),
     )
 }
 
@@ -237,6 +238,17 @@ def _introduced(name: str) -> bool:
     return False
 
 
+def assembled(text: str, names: list[str]) -> list[int]:
+    """Where functions are that are written in LLVM's language."""
+    import llvmlite.binding as llvm
+
+    machine = _target()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
+    engine.finalize_object()
+    _engines.append(engine)
+    return [engine.get_function_address(name) for name in names]
+
+
 _engines: list[Any] = []  # what they loaded lives as long as they do
 
 
@@ -261,6 +273,9 @@ def load(content: bytes) -> Machine | None:
         return None
     _engines.append(engine)
     return Machine(address, facts["kinds"])
+
+
+ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
 
 
 class Machine:
@@ -288,14 +303,14 @@ class Machine:
 
     def __call__(self, *arguments: Any) -> None:
         """Run it on whole arrays, without the interpreter's lock."""
-        status = self._entry(self.table(arguments, (0,) * len(arguments)), 0, 1)
-        if status:
-            raise self.complaint(status, arguments)
+        self.check(self._entry(self.table(arguments, (0,) * len(arguments)), 0, 1), arguments)
 
-    def complaint(self, status: int, arguments: Sequence[Any]) -> Exception:
-        """What an entry's answer means."""
+    def check(self, status: int, arguments: Sequence[Any]) -> None:
+        """Raise what an entry's answer means."""
+        if not status:
+            return
         if status != MISFIT:
-            return RuntimeError(f"a kernel failed with status {status}")
+            raise RuntimeError(f"a kernel failed with status {status}")
         wanted = ", ".join("number" if k is None else str(k) for k in self.kinds)
         given = ", ".join(
             f"{a.dtype} {a.shape} with strides {a.strides}"
@@ -303,7 +318,7 @@ class Machine:
             else repr(a)
             for a in arguments
         )
-        return TypeError(f"a kernel takes contiguous arrays and numbers ({wanted}), not ({given})")
+        raise TypeError(f"a kernel takes contiguous arrays and numbers ({wanted}), not ({given})")
 
 
 # ---------------------------------------------------------------- the crew
@@ -446,21 +461,15 @@ class Crew:
     """Threads that share the parts of a kernel's work with whoever calls it."""
 
     def __init__(self) -> None:
-        import llvmlite.binding as llvm
-
-        machine = _target()
-        module = llvm.parse_assembly(_pool(machine.triple))
-        engine = llvm.create_mcjit_compiler(module, machine)
-        engine.finalize_object()
-        _engines.append(engine)
+        run, serve = assembled(_pool(_target().triple), ["run", "serve"])
         memory = np.zeros(11 * 8, np.int64)
         self._state = memory[-memory.ctypes.data % 64 // 8 :]
         where = self._state.ctypes.data
         self._where = ctypes.c_void_p(where)
         word, pointer = ctypes.c_int64, ctypes.c_void_p
         kind = ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_char_p, word, word)
-        self._run = kind(engine.get_function_address("run"))
-        self._serve = ctypes.CFUNCTYPE(None, pointer)(engine.get_function_address("serve"))
+        self._run = kind(run)
+        self._serve = ctypes.CFUNCTYPE(None, pointer)(serve)
         self._awake = ctypes.c_int64.from_address(where + AWAKE)
         self._trouble = ctypes.c_int64.from_address(where + TROUBLE)
         self._calls: SimpleQueue[None] = SimpleQueue()
@@ -468,29 +477,32 @@ class Crew:
         self._members = 0
         self._busy = threading.Lock()
 
-    def run(
-        self, kernel: Machine, arguments: Sequence[Any], cut: Sequence[int], total: int, grain: int,
-        count: int,
-    ) -> None:  # fmt: skip
-        """Run a kernel over ``total`` rows, with ``count`` threads at most, this one among them."""
-        table = kernel.table(arguments, cut)
-        if count < 2 or not self._busy.acquire(blocking=False):
-            status = 0
-            for start in range(0, total, grain):
-                status = kernel._entry(table, start, min(start + grain, total)) or status
-        else:
-            try:
-                missing = count - 1 - self._awake.value - self._called
-                if missing > 0:
-                    self._call(missing)
-                self._run(self._where, kernel.address, table, total, grain)
-                status = self._trouble.value
-                if status:
-                    self._trouble.value = 0
-            finally:
+    def run(self, address: int, table: bytes, total: int, grain: int, count: int) -> int:
+        """Call an entry for parts of ``range(total)``, with ``count`` threads at most; its status.
+
+        This thread is one of them.
+        """
+        if not self._busy.acquire(blocking=False):  # another thread of the user's has the crew
+            count = 1
+        try:
+            if count < 2:
+                entry = ENTRY(address)
+                return max(
+                    (entry(table, i, min(i + grain, total)) for i in range(0, total, grain)),
+                    key=abs,
+                    default=0,
+                )
+            missing = count - 1 - self._awake.value - self._called
+            if missing > 0:
+                self._call(missing)
+            self._run(self._where, address, table, total, grain)
+            status = self._trouble.value
+            if status:
+                self._trouble.value = 0
+            return status
+        finally:
+            if count > 1:
                 self._busy.release()
-        if status:
-            raise kernel.complaint(status, arguments)
 
     def _call(self, missing: int) -> None:
         while self._members < missing + self._awake.value + self._called:

@@ -161,9 +161,7 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> Any:
                 out = []
                 for f in range(rows):
                     factor = w.splat(w.load(weights, builder.add(row, w.constant(f))))
-                    out += [
-                        w.fma(factor, pixels[v], sums[f * vectors + v]) for v in range(vectors)
-                    ]
+                    out += [w.fma(factor, pixels[v], sums[f * vectors + v]) for v in range(vectors)]
                 return out
 
             sums = w.loop(w.constant(0), count, sums, step)
@@ -237,9 +235,7 @@ def outer(dtype: str, lanes: int, rows: int, vectors: int) -> Any:
                 out = []
                 for k in range(rows):
                     factor = w.splat(w.load(there[k], at))
-                    out += [
-                        w.fma(factor, slopes[v], sums[k * vectors + v]) for v in range(vectors)
-                    ]
+                    out += [w.fma(factor, slopes[v], sums[k * vectors + v]) for v in range(vectors)]
                 return out
 
             sums = w.loop(begin, end, sums, step)

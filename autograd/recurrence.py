@@ -1,16 +1,16 @@
 """Recurrence: a cell applied step after step, and the way back through time.
 
-The states of all steps stand one under another, as in a packed sequence: step ``t`` has ``steps[t]``
-rows, and no step has more than the one before it.  A batch of equally long sequences has the same
-number at every step.  Read backwards, sequences join as the rows grow.
+The states of all steps stand one under another, as in a packed sequence: step ``t`` has
+``steps[t]`` rows, and no step has more than the one before it.  A batch of equally long sequences
+has the same number at every step.  Read backwards, sequences join as the rows grow.
 
 Each function is written once, for arrays and for tensors.  On arrays it is eager NumPy; on tensors
 it is the recorded form that second derivatives come from.  Large float32 arrays go to compiled
 loops of the same meaning (`recurrence_kernels`), and the size alone decides which.
 
-``z`` is what the cell sees of the input and ``Wh`` of the state; LSTM's gates are in PyTorch's order
-input, forget, cell, output, GRU's reset, update, new.  The weights ``w`` may be missing: then a step
-is the pointwise part of a cell alone.
+``x`` is the projected input.  LSTM's gates are in PyTorch's order input, forget, cell, output, GRU's
+reset, update, new.  The weights ``w`` may be missing: then a step is the pointwise part of a cell
+alone, and ``b`` the projected state.
 """
 
 from __future__ import annotations
@@ -122,17 +122,18 @@ def _kernels() -> Any:
 
 
 def lstm(
-    m: Any, x: Any, w: Any, h0: Any, c0: Any, steps: Steps, reverse: bool
+    m: Any, x: Any, w: Any, b: Any, h0: Any, c0: Any, steps: Steps, reverse: bool
 ) -> tuple[Any, Any, Any]:
     """Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
 
-    ``i, f, o = σ(z)``, ``g = tanh(z)``, ``c = f c₋ + i g``, ``h = o tanh(c)``.
+    ``i, f, o = σ(z)``, ``g = tanh(z)``, ``c = f c₋ + i g``, ``h = o tanh(c)``, with
+    ``z = x + Wh₋ + b``.
 
     Gives ``h`` of all rows with the last ``c`` of each sequence below, and ``c`` and the gates of
-    all rows.
+    all rows.  ``b`` has one row, or one each.
     """
     if _large(x, w, 1):
-        return _kernels().lstm(x, w, h0, c0, steps, reverse)
+        return _kernels().lstm(x, w, b, h0, c0, steps, reverse)
     n = c0.shape[1]
     hs: list[Any] = []
     cs: list[Any] = []
@@ -140,7 +141,7 @@ def lstm(
     ended: list[Any] = []
     h, c = None if w is None else h0[:0], c0[:0]
     for start, rows in order(steps, reverse):
-        z = x[start : start + rows]
+        z = x[start : start + rows] + b
         if w is not None:
             h = fitted(m, h, rows, h0, [])
             z = z + h @ w.mT
@@ -160,7 +161,7 @@ def lstm(
 def lstm_back(
     m: Any, g: Any, w: Any, c0: Any, c: Any, gates: Any, steps: Steps, reverse: bool
 ) -> tuple[Any, Any, Any]:
-    """The derivatives by ``x``, ``h0`` and ``c0``; ``g`` are those by all ``h``, then the last ``c``."""
+    """The derivatives by ``x``, ``h0`` and ``c0``, from those by what `lstm` gives."""
     if _large(gates, w, 1):
         return _kernels().lstm_back(g, w, c0, c, gates, steps, reverse)
     n, total = c0.shape[1], gates.shape[0]
@@ -193,16 +194,16 @@ def lstm_back(
 
 
 def projected_lstm(
-    m: Any, x: Any, w: Any, r: Any, h0: Any, c0: Any, steps: Steps, reverse: bool
+    m: Any, x: Any, w: Any, b: Any, r: Any, h0: Any, c0: Any, steps: Steps, reverse: bool
 ) -> tuple[Any, Any]:
     """Sak et al., 2014: `lstm` whose state is ``r h``.  Gives ``[r h, c]`` and the gates."""
-    n = c0.shape[1]
     outs: list[Any] = []
     gates: list[Any] = []
     h, c = h0[:0], c0[:0]
     for start, rows in order(steps, reverse):
         h, c = fitted(m, h, rows, h0, []), fitted(m, c, rows, c0, [])
-        hc, _, a = lstm(m, x[start : start + rows] + h @ w.mT, None, None, c, (rows,), False)
+        z = h @ w.mT + b
+        hc, _, a = lstm(m, x[start : start + rows], None, z, None, c, (rows,), False)
         h, c = hc[:rows] @ r.mT, hc[rows:]
         outs.append(m.cat([h, c], 1))
         gates.append(a)
@@ -295,16 +296,18 @@ def gru_back(
 # ---------------------------------------------------------------- Elman's network
 
 
-def rnn(m: Any, x: Any, w: Any, h0: Any, steps: Steps, reverse: bool, nonlinearity: str) -> Any:
-    """Elman, 1990: ``h = tanh(x + Wh₋)``, or `relu` of it, for all rows."""
+def rnn(
+    m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool, nonlinearity: str
+) -> Any:
+    """Elman, 1990: ``h = tanh(x + Wh₋ + b)``, or `relu` of it, for all rows."""
     if _large(x, w, 4):
-        return _kernels().rnn(x, w, h0, steps, reverse, nonlinearity)
+        return _kernels().rnn(x, w, b, h0, steps, reverse, nonlinearity)
     activation = m.tanh if nonlinearity == "tanh" else m.relu
     hs: list[Any] = []
     h = h0[:0]
     for start, rows in order(steps, reverse):
         h = fitted(m, h, rows, h0, [])
-        h = activation(x[start : start + rows] + h @ w.mT)
+        h = activation(x[start : start + rows] + b + h @ w.mT)
         hs.append(h)
     return _in_time(m, hs, reverse)
 

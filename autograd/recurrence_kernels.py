@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,43 @@ Steps = tuple[int, ...]
 
 GRAIN = 1 << 22  # products and sums that are worth a thread of their own
 ROWS = 4  # states in a tile
-one: Any = np.float32(1)
-nothing: Any = np.float32(0)
+f, i, where = np.float32, np.int32, np.where
+one: Any = f(1)
+nothing: Any = f(0)
 
-# The meanings of these words in the cells below are put in when they are compiled.
-exp: Any = None
-tanh: Any = None
+
+# ---------------------------------------------------------------- gates
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + e⁻ˣ)``, with e⁻ˣ as in `polynomials.exp`, where one factor gives 2ⁿ."""
+    x = where(x > f(87), f(87), where(x < f(-87), f(-87), x))
+    shifted = f(12582912) - x * f(1.4426950408889634)
+    n = shifted - f(12582912)
+    r = (-x - n * f(0.693359375)) - n * f(-2.12194440054690583e-4)
+    p = f(1.3814466967935956e-3) * r + f(8.368780497637342e-3)
+    p = p * r + f(4.166839421910894e-2)
+    p = p * r + f(1.6666520107097374e-1)
+    p = p * r + f(4.9999993412447347e-1)
+    p = p * (r * r) + r + f(1)
+    power = i(i(i(f(shifted).view(i) - i(0x4B400000)) + i(127)) << i(23)).view(f)
+    return f(1) / (f(1) + p * power)
+
+
+def tanh(x: Any) -> Any:
+    """A quotient of polynomials fitted to ``[-9, 9]``, within 4e-7 of the value: one division."""
+    y = where(x > f(9), f(9), where(x < f(-9), f(-9), x))
+    s = y * y
+    p = f(1.3354900546077483e-08) * s + f(2.0609277178788695e-05)
+    p = p * s + f(3.4956010406310984e-3)
+    p = p * s + f(1.3381036925324996e-1)
+    p = p * s + f(0.9999999795859474)
+    q = f(7.776662594081637e-07) * s + f(3.2856551575464164e-4)
+    q = q * s + f(2.5877032557264687e-2)
+    q = q * s + f(4.6714352556150257e-1)
+    q = q * s + f(1)
+    out = y * p / q
+    return where(out > f(1), f(1), where(out < f(-1), f(-1), out))
 
 
 # ---------------------------------------------------------------- one row of a cell, forward
@@ -39,16 +71,15 @@ tanh: Any = None
 def lstm_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
     """`recurrence.lstm` for one sequence and one step."""
     n = out.size
+    i, f, g, o = gates[:n], gates[n : 2 * n], gates[2 * n : 3 * n], gates[3 * n :]
     for j in range(4 * n):
-        gates[j] = x[j] + z[j]
-    i_f, i, f = gates[: 2 * n], gates[:n], gates[n : 2 * n]
-    g, o = gates[2 * n : 3 * n], gates[3 * n :]
+        gates[j] = x[j] + z[j] + b[j]
     for j in range(2 * n):
-        i_f[j] = one / (one + exp(-i_f[j]))
+        gates[j] = sigmoid(gates[j])
     for j in range(n):
         g[j] = tanh(g[j])
     for j in range(n):
-        o[j] = one / (one + exp(-o[j]))
+        o[j] = sigmoid(o[j])
     for j in range(n):
         c[j] = f[j] * c[j] + i[j] * g[j]
     for j in range(n):
@@ -67,7 +98,7 @@ def gru_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
     for j in range(2 * n):
         r_u[j] = x[j] + z[j] + b[j]
     for j in range(2 * n):
-        r_u[j] = one / (one + exp(-r_u[j]))
+        r_u[j] = sigmoid(r_u[j])
     x_new, z_new, b_new = x[2 * n :], z[2 * n :], b[2 * n :]
     for j in range(n):
         hidden[j] = z_new[j] + b_new[j]
@@ -84,7 +115,7 @@ def gru_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
 def tanh_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
     """`recurrence.rnn` for one sequence and one step."""
     for j in range(out.size):
-        out[j] = x[j] + z[j]
+        out[j] = x[j] + z[j] + b[j]
     for j in range(out.size):
         out[j] = tanh(out[j])
     for j in range(out.size):
@@ -94,7 +125,7 @@ def tanh_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
 def relu_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
     """`recurrence.rnn` with `relu` for one sequence and one step."""
     for j in range(out.size):
-        out[j] = x[j] + z[j]
+        out[j] = x[j] + z[j] + b[j]
     for j in range(out.size):
         out[j] = nothing if out[j] <= nothing else out[j]
     for j in range(out.size):
@@ -306,13 +337,14 @@ def panels_of(m: Array | None) -> Array:
 @cache
 def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     """The compiled loop over the steps of one kind of cell."""
-    words = kernels._compiled_words("float32")
-    space = {**globals(), "exp": words["exp"], "tanh": words["tanh"]}
+    space = {**globals(), "where": kernels.compiled_words("float32")["where"]}
+    for word in (sigmoid, tanh):
+        space[word.__name__] = kernels.inner(FunctionType(word.__code__, space))
     space |= {"tile": _tile(ROWS), "tile_of_one": _tile(1), "ROWS": ROWS}
     row = globals()[f"{cell}_back_row" if backward else f"{cell}_row"]
-    space["row"] = kernels._inner(type(row)(row.__code__, space))
-    space["product"] = kernels._inner(type(row)(product.__code__, space))
-    made = type(row)((back_steps if backward else steps_of).__code__, space)
+    space["row"] = kernels.inner(FunctionType(row.__code__, space))
+    space["product"] = kernels.inner(FunctionType(product.__code__, space))
+    made = FunctionType((back_steps if backward else steps_of).__code__, space)
     made.__name__ = f"{cell}_back_steps" if backward else f"{cell}_steps"
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)
     places = f"{kernels.readonly('int64')}, {kernels.readonly('int64')}, boolean, int64, int64"
@@ -352,8 +384,8 @@ def steps_of(  # type: ignore[no-untyped-def]
             product(z, first, n, h, first, panels)
         for r in range(first, n):
             own = start + r
-            row(x[own], z[r], b[min(r, b.shape[0] - 1)], h[r], c[r], out[own],
-                c_out[min(own, c_out.shape[0] - 1)], gates[min(own, gates.shape[0] - 1)])  # fmt: skip
+            bias, kept = b[min(r, b.shape[0] - 1)], gates[min(own, gates.shape[0] - 1)]
+            row(x[own], z[r], bias, h[r], c[r], out[own], c_out[min(own, c_out.shape[0] - 1)], kept)
 
 
 def back_steps(  # type: ignore[no-untyped-def]
@@ -367,12 +399,10 @@ def back_steps(  # type: ignore[no-untyped-def]
         start, n = starts[t], min(sizes[t], last)
         for r in range(first, n):
             own = start + r
-            if 0 <= p < count and r < sizes[p]:
-                before = rows[starts[p] + r]
-            else:
-                before = initial[r]
-            row(g[own], before, rows[own], gates[min(own, gates.shape[0] - 1)], dh[r],
-                dc[min(r, dc.shape[0] - 1)], d_x[own], d_z[own])  # fmt: skip
+            inside = 0 <= p < count and r < sizes[p]
+            before = rows[starts[p] + r] if inside else initial[r]
+            kept, d = gates[min(own, gates.shape[0] - 1)], dc[min(r, dc.shape[0] - 1)]
+            row(g[own], before, rows[own], kept, dh[r], d, d_x[own], d_z[own])
         if panels.shape[0] and n > first:
             product(dh, first, n, d_z, start + first, panels)
 
@@ -437,16 +467,17 @@ EMPTY = np.zeros((1, 1), np.float32)
 
 
 def lstm(
-    x: Array, w: Any, h0: Any, c0: Array, steps: Steps, reverse: bool
+    x: Array, w: Any, b: Array, h0: Any, c0: Array, steps: Steps, reverse: bool
 ) -> tuple[Array, Array, Array]:
     """`recurrence.lstm`."""
     (total, _), (batch, n) = x.shape, c0.shape
+    b = _plain(b).reshape(-1, 4 * n)
     out = np.empty((total + batch, n), np.float32)
     c, gates = np.empty((total, n), np.float32), np.empty((total, 4 * n), np.float32)
     last = out[total:]
     last[...] = c0
     h = np.array(c0 if h0 is None else h0, order="C")
-    _forward("lstm", x, w, EMPTY, h, last, out, c, gates, steps, reverse)
+    _forward("lstm", x, w, b, h, last, out, c, gates, steps, reverse)
     return out, c, gates
 
 
@@ -479,11 +510,25 @@ def gru_back(
     return d_x, d_z, dh
 
 
-def rnn(x: Array, w: Array, h0: Array, steps: Steps, reverse: bool, nonlinearity: str) -> Array:
+def rnn(
+    x: Array, w: Array, b: Array, h0: Array, steps: Steps, reverse: bool, nonlinearity: str
+) -> Array:
     """`recurrence.rnn`."""
     out, h = np.empty(x.shape, np.float32), np.array(h0, order="C")
     c = EMPTY.repeat(len(h), 0)
-    _forward(nonlinearity, x, w, EMPTY, h, c, out, EMPTY.copy(), EMPTY.copy(), steps, reverse)
+    _forward(
+        nonlinearity,
+        x,
+        w,
+        _plain(b).reshape(1, -1),
+        h,
+        c,
+        out,
+        EMPTY.copy(),
+        EMPTY.copy(),
+        steps,
+        reverse,
+    )
     return out
 
 

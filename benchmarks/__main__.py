@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -18,6 +20,7 @@ from .workload import FAMILIES, UnknownNameError, Workload, find
 ROUNDS, SECONDS = 9, 0.15  # and in a quick run:
 QUICK_ROUNDS, QUICK_SECONDS = 7, 0.02
 QUICK_LIMIT = 110.0  # seconds after which a quick run begins no more workloads
+BUSY = 0.3  # the load per processor that is worth a word at the start
 SLOW_TO_COMPILE = "torch.compile"
 
 
@@ -50,10 +53,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("names", nargs="*", metavar="NAME",
                       help="a family, a workload, or a pattern: mlp*")  # fmt: skip
     made.add_argument("--quick", action="store_true",
-                      help="two minutes: fewer workloads, short rounds, no torch.compile")  # fmt: skip
+                      help="two minutes: fewer workloads, shorter rounds")  # fmt: skip
     made.add_argument("--rounds", type=int, metavar="N")
     made.add_argument("--seconds", type=float, metavar="S",
-                      help=f"how long one engine is timed in one round ({SECONDS})")  # fmt: skip
+                      help=f"how long an engine is timed in a round ({SECONDS})")  # fmt: skip
     made.add_argument("--threads", type=int, metavar="N", help="for every engine (all processors)")
     made.add_argument("--engines", metavar="A,B", help=f"of {','.join(NAMES)}")
     made.add_argument("--anyway", action="store_true",
@@ -106,32 +109,23 @@ def run(options: argparse.Namespace, workloads: list[Workload], asked: list[str]
         return 2
     progress = Progress()
     description = machine.describe(threads)
-    busy = description["load"]
-    if busy is not None and busy > 0.3 * threads:
-        print(f"the load of this machine is {busy:.1f} before anything has begun; "
-              "rounds that other programs disturb do not count")  # fmt: skip
-    begun = time.monotonic()
+    until = time.monotonic() + QUICK_LIMIT if options.quick else None
     rows: list[Row] = []
     interrupted = False
     with Session(there, threads, *pace(options), progress.say, quick=options.quick) as session:
+        progress.clear()
         for name, why in session.left_out.items():
             print(f"{name} takes no part: {why}")
         engines = {name: engine.version for name, engine in session.engines.items()}
+        head(description, engines, session)
         try:
-            measure(
-                session, workloads, rows, progress, begun + QUICK_LIMIT if options.quick else None
-            )
+            measure(session, workloads, rows, progress, until, options.anyway)
         except KeyboardInterrupt:
             interrupted = True
-            progress.clear()
-            print("\nstopped; below is what was measured")
         description["limits"] = session.limits.as_json()
-    progress.clear()
-    if options.anyway:
-        for row in rows:
-            row.left_out.update({"disturbed": row.disturbed} if row.disturbed else {})
-            row.disturbed = None
-    report(rows, description, engines, session.rounds)
+    if interrupted:
+        print("\nstopped; above is what was measured")
+    tail(rows)
     write(options, rows, description, engines, partly=interrupted)
     if interrupted:
         return 130
@@ -158,46 +152,71 @@ def pace(options: argparse.Namespace) -> tuple[int, float]:
     return options.rounds or usual[0], options.seconds or usual[1]
 
 
+def head(description: dict[str, Any], engines: dict[str, str], session: Session) -> None:
+    """Say who measures what where."""
+    print(f"{description['processor']}, {description['threads']} threads, "
+          f"Python {description['python']}, {description['blas']}")  # fmt: skip
+    print(", ".join(f"{name} {version}" for name, version in engines.items())
+          + f"; medians of {session.rounds} rounds", flush=True)  # fmt: skip
+    busy = description["load"]
+    if busy is not None and busy > BUSY * description["threads"]:
+        print(f"the load of this machine is {busy:.1f} before anything has begun; "
+              "rounds that are disturbed do not count")  # fmt: skip
+
+
 def measure(
     session: Session,
     workloads: list[Workload],
     rows: list[Row],
     progress: Progress,
     until: float | None,
+    anyway: bool,
 ) -> None:
-    """Run the workloads and add to ``rows``, so that a Ctrl-C leaves those that are done."""
+    """Run the workloads, add to ``rows``, and print each family's table, also when stopped."""
     session.measure_limits()
-    for number, workload in enumerate(workloads):
-        if until is not None and time.monotonic() > until:
-            left = ", ".join(w.key for w in workloads[number:])
+    progress.clear()
+    limits(session)
+    late: list[str] = []
+    number = 0
+    for family, those in itertools.groupby(workloads, key=lambda w: w.family):
+        found: list[Row] = []
+        try:
+            for workload in those:
+                number += 1
+                if until is not None and time.monotonic() > until:
+                    late.append(workload.key)
+                    continue
+                progress.prefix = f"[{number}/{len(workloads)}] "
+                found.extend(session.run(workload))  # a Ctrl-C leaves what came before
+        finally:
             progress.clear()
-            print(f"out of time for: {left}")
-            return
-        progress.prefix = f"[{number + 1}/{len(workloads)}] "
-        rows.extend(session.run(workload))
+            rows += found
+            if found:
+                print(f"\n{family}\n{table(found, list(session.engines), anyway)}", flush=True)
+    if late:
+        print(f"\nout of time for: {', '.join(late)}")
 
 
-def report(
-    rows: list[Row], description: dict[str, Any], engines: dict[str, str], rounds: int
-) -> None:
-    """Print who measured what where, and a table for each family."""
-    print(f"{description['processor']}, {description['threads']} threads, "
-          f"Python {description['python']}, {description['blas']}")  # fmt: skip
-    print(", ".join(f"{name} {version}" for name, version in engines.items())
-          + f"; medians of {rounds} rounds")  # fmt: skip
-    limits = description["limits"]
-    if limits["flops"]:
-        largest = max(limits["copies"])
-        print(f"floor: {limits['flops'] / 1e9:.0f} GFLOP/s, copies of {largest / 1e6:.0f} MB at "
-              f"{limits['copies'][largest] / 1e9:.1f} GB/s")  # fmt: skip
-    for family in dict.fromkeys(row.family for row in rows):
-        print(f"\n{family}")
-        print(table([row for row in rows if row.family == family], list(engines)))
-    now = load.average()
-    disturbed = [row.key for row in rows if row.disturbed]
-    if disturbed:
-        print(f"\n{len(disturbed)} of {len(rows)} rows were disturbed and have no figure here"
-              + (f"; the load is now {now:.1f}" if now is not None else ""))  # fmt: skip
+def limits(session: Session) -> None:
+    """Say what the floor is made of."""
+    found = session.limits
+    if session.disturbed:
+        print(f"no floor: {session.disturbed} while it was measured")
+    elif found.flops:
+        largest = max(found.copies)
+        print(f"floor: {found.flops / 1e9:.0f} GFLOP/s, or {found.copies[largest] / 1e9:.1f} GB/s "
+              f"(of {largest / 1e6:.0f} MB)", flush=True)  # fmt: skip
+
+
+def tail(rows: list[Row]) -> None:
+    """Say what was disturbed, and how to measure it again."""
+    again = [row for row in rows if row.disturbed]
+    if again:
+        now = load.average()
+        names = " ".join(shlex.quote(row.key) for row in again)
+        print(f"\n{len(again)} of {len(rows)} rows were disturbed"
+              + (f"; the load is now {now:.1f}" if now is not None else "")
+              + f"; to measure them again:\npython -m benchmarks {names}")  # fmt: skip
 
 
 def write(

@@ -69,7 +69,8 @@ def _row(row: Row, engines: list[str], y: float) -> tuple[list[str], float]:
     base = row.median(RIVAL) or row.median(OURS)
     shown = [e for e in engines if row.median(e) is not None]
     if row.error or row.disturbed or not shown or not base:
-        reason = "results differ" if row.error else row.disturbed or "; ".join(
+        disturbed = f"disturbed: {row.disturbed}" if row.disturbed else None
+        reason = "results differ" if row.error else disturbed or "; ".join(
             f"{e}: {why}" for e, why in row.left_out.items()
         )  # fmt: skip
         marks = [
@@ -127,7 +128,8 @@ def _style(engines: list[str]) -> str:
             f".e{k}{{fill:{COLOURS.get(e, OTHER)[which]}}}" for k, e in enumerate(engines)
         )
         texts = "".join(f".{n}{{fill:{theme[n]}}}" for n in ("page", "text", "quiet"))
-        return f"{texts}.line{{stroke:{theme['line']};fill:none}}{bars}"
+        halo = f"text{{paint-order:stroke;stroke:{theme['page']};stroke-width:3px}}"
+        return f"{texts}{halo}.line{{stroke:{theme['line']};fill:none}}{bars}"
 
     return f"{rules(LIGHT, 0)}@media (prefers-color-scheme:dark){{{rules(DARK, 1)}}}"
 

@@ -54,7 +54,6 @@ def environment(threads: int) -> dict[str, str]:
         "XLA_FLAGS": flags.strip(),
         "JAX_PLATFORMS": "cpu",
         "TORCHINDUCTOR_COMPILE_THREADS": "1",  # in the child itself, whose time is accounted for
-        "PYTHONPATH": os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p),
     }
 
 

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+UNSTEADY = 0.3  # of the median, which the middle half of the rounds may span
 OURS, RIVAL = "retrograd", "pytorch"  # whom the charts compare
 
 
@@ -69,16 +70,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A median and how far the rounds lie around it."""
+    """A median, how far the rounds lie around it, and their middle half."""
 
     median: float
     low: float
     high: float
+    half: float = 0.0
 
     @classmethod
     def of(cls, values: list[float]) -> Spread | None:
-        """The median, smallest and largest of some values."""
-        return cls(statistics.median(values), min(values), max(values)) if values else None
+        """The spread of some values."""
+        if not values:
+            return None
+        half = 0.0
+        if len(values) > 3:
+            quarters = statistics.quantiles(values, n=4, method="inclusive")
+            half = quarters[2] - quarters[0]
+        return cls(statistics.median(values), min(values), max(values), half)
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether half of the rounds lie further apart than a reader would think."""
+        return self.half > UNSTEADY * self.median
 
 
 # ---------------------------------------------------------------- words
@@ -103,16 +116,17 @@ def three(value: float) -> str:
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def cells(row: Row, engines: list[str]) -> list[str]:
+def cells(row: Row, engines: list[str], anyway: bool) -> list[str]:
     """The texts of a row; what is missing is a dash, and said below the table."""
     texts = [row.name]
     if row.error:
         return [row.name, "ERROR: the engines' results differ; see below"]
-    if row.disturbed:
+    if row.disturbed and not anyway:
         return [row.name, f"disturbed: {row.disturbed}"]
     texts += [amount(row.median(e), row.unit) for e in engines]
     ratio = row.ratio(RIVAL)
-    texts.append(f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})" if ratio else "-")
+    mark = "~" if ratio and ratio.unsteady else ""
+    texts.append(f"{mark}{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})" if ratio else "-")
     best = row.best_peer()
     against = row.ratio(best) if best else None
     texts.append(f"{against.median:.2f} {best}" if against else "-")
@@ -121,11 +135,11 @@ def cells(row: Row, engines: list[str]) -> list[str]:
     return texts
 
 
-def table(rows: list[Row], engines: list[str]) -> str:
-    """The rows of one family, in columns."""
+def table(rows: list[Row], engines: list[str], anyway: bool = False) -> str:
+    """The rows of one family, in columns; what was disturbed has figures only ``anyway``."""
     engines = [e for e in engines if any(e in r.rounds for r in rows)]
     head = ["workload", *engines, "of pytorch (rounds)", "of the best peer", "of the floor"]
-    body = [cells(row, engines) for row in rows]
+    body = [cells(row, engines, anyway) for row in rows]
     full = [line for line in [head, *body] if len(line) == len(head)]
     widths = [max(len(line[i]) for line in full) for i in range(len(head))]
     widths[0] = max(len(line[0]) for line in [head, *body])
@@ -136,10 +150,10 @@ def table(rows: list[Row], engines: list[str]) -> str:
         else:
             rest = line[1]
         lines.append(f"{line[0]:<{widths[0]}}  {rest}".rstrip())
-    return "\n".join([*lines, "", *notes(rows)]).rstrip()
+    return "\n".join([*lines, "", *notes(rows, anyway)]).rstrip()
 
 
-def notes(rows: list[Row]) -> list[str]:
+def notes(rows: list[Row], anyway: bool) -> list[str]:
     """What has to be said about rows, each thing once."""
     said: dict[str, list[str]] = {}
     for row in rows:
@@ -147,6 +161,11 @@ def notes(rows: list[Row]) -> list[str]:
             said.setdefault(f"ERROR: {row.error}", []).append(row.name)
         for engine, why in row.left_out.items():
             said.setdefault(f"{engine}: {why}", []).append(row.name)
+        if row.disturbed and anyway:
+            said.setdefault(f"disturbed: {row.disturbed}", []).append(row.name)
+        ratio = row.ratio(RIVAL)
+        if ratio and ratio.unsteady and not row.disturbed:
+            said.setdefault("~: half of the rounds are more than 30 % apart", []).append(row.name)
     everywhere = len(rows)
     return [
         f"  {what}" + ("" if len(names) == everywhere > 1 else f" [{', '.join(names)}]")

@@ -12,9 +12,10 @@ from . import startup
 from .engine import Engine, EngineError
 from .load import Watch
 from .machine import Limits
-from .rows import OURS, Row
+from .rows import OURS, RIVAL, Row
 from .workload import Workload
 
+HOPELESS = 4  # disturbed rounds after which no more are tried, if there was no other
 Say = Callable[[str], None]
 
 
@@ -45,6 +46,7 @@ class Session:
         self.left_out: dict[str, str] = {}
         self.engines: dict[str, Engine] = {}
         self.limits = Limits([])
+        self.disturbed: str | None = None  # what disturbed the measuring of the limits
         self.quick = quick
         self._folder = tempfile.TemporaryDirectory(prefix="benchmarks-")
         self.folder = Path(self._folder.name)
@@ -78,7 +80,9 @@ class Session:
         for name in ("retrograd", "pytorch"):
             if name in self.engines:
                 self.say(f"the machine's limits, by {name}")
+                self.watch.begin()
                 found.append(self.engines[name].ask("peaks"))
+                self.disturbed = self.watch.end() or self.disturbed
         self.limits = Limits([f for f in found if "flops" in f])
 
     def run(self, workload: Workload) -> Iterator[Row]:
@@ -139,7 +143,7 @@ class Session:
             if not row.flops and not row.bytes:
                 row.flops, row.bytes = said["flops"], said["bytes"]
                 floor = self.limits.floor(row.flops, row.bytes)
-                row.floor = floor / said["count"] if floor else None
+                row.floor = floor / said["count"] if floor and not self.disturbed else None
         compare(results, workload.tolerance, row)
         return ready
 
@@ -171,6 +175,8 @@ class Session:
         bad: list[dict[str, float]] = []
         reasons: list[str] = []
         while len(good) < self.rounds and len(bad) <= self.rounds:
+            if len(bad) == HOPELESS and not good:
+                break
             self.say(f"{row.key}: round {len(good) + 1} of {self.rounds}"
                      + (f", {len(bad)} disturbed" if bad else ""))  # fmt: skip
             self.watch.begin()
@@ -198,13 +204,9 @@ class Session:
 
     def memory(self, workload: Workload) -> Iterator[Row]:
         """Rows for the whole process, for the step, and for the tape; a fresh process each time."""
-        of_models = workload.measure == "memory"
-        parts = ("process", "step", "tape") if of_models else ("memory of the step",)
+        parts = ("process", "step", "tape") if workload.measure == "memory" else ("process", "step")
         rows = {p: Row(workload.family, f"{workload.name}: {p}", unit="B") for p in parts}
-        if of_models:  # what is compared and timed elsewhere
-            names = [n for n in self.engines if n in (workload.engines or ())]
-        else:
-            names = [n for n in self.engines if n in (OURS, "pytorch")]
+        names = [n for n in self.engines if n in (OURS, RIVAL)]
         for number in range(1 if self.quick else min(self.rounds, 3)):
             for name in names:
                 self.say(f"{workload.key}: memory, {name}, {number + 1}")
@@ -217,8 +219,8 @@ class Session:
                 for part, row in rows.items():
                     if why:
                         row.left_out[name] = why
-                    elif part.split()[-1] in said:
-                        row.rounds.setdefault(name, []).append(float(said[part.split()[-1]]))
+                    elif part in said:
+                        row.rounds.setdefault(name, []).append(float(said[part]))
         yield from rows.values()
 
 

@@ -16,9 +16,11 @@ from typing import Any, Self
 from ..autograd import Picture, Tensor, bfloat16, float16, float32, float64, no_grad
 from ..autograd import device as Device
 from ..autograd import dtype as Dtype
+from ..autograd.creation import empty_like
 from ..autograd.draw import graph_of_call
 from .hooks import (
     Hooked,
+    register_module_backward_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
     register_module_full_backward_hook,
@@ -40,6 +42,7 @@ from .state import State
 # PyTorch keeps the registrations for all modules here too.
 __all__ = [
     "Module",
+    "register_module_backward_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
@@ -79,6 +82,8 @@ class Module(Hooked, State):
     """
 
     call_super_init: bool = False  # True passes __init__'s arguments on to the next base class
+
+    dump_patches: bool = False  # PyTorch's, without meaning
 
     training: bool
 
@@ -221,6 +226,16 @@ class Module(Hooked, State):
     def cuda(self, device: Any = None) -> Self:
         """Raise `RuntimeError`: there is only the CPU."""
         return self.to("cuda")
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all parameters and buffers new memory, with whatever is in it."""
+        Device(device)
+        return self._apply(empty_like, recurse)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: forward stays as it is.  The arguments are PyTorch's, and ignored."""
+
+    ipu = xpu = mtia = cuda
 
     def share_memory(self) -> Self:
         """`Tensor.share_memory_` on all parameters and buffers."""

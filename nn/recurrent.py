@@ -1,8 +1,8 @@
 """Recurrent layers: Elman's network, LSTM and GRU, in several layers and both directions.
 
-The input projection of all steps is one matrix product; what remains, the recurrence of one layer in
-one direction, is one op (`autograd/ops/recurrent.py`).  Inside, a batch is always packed: the steps
-one under another, with the number of rows of each.
+The input projection of all steps is one matrix product; what remains, the recurrence of one layer
+in one direction, is one op (`autograd/ops/recurrent.py`).  Inside, a batch is always packed: the
+steps one under another, with the number of rows of each.
 """
 
 from __future__ import annotations
@@ -334,8 +334,11 @@ def _last_rows(rows: Any, steps: Steps, reverse: bool) -> Any:
     return rows[wrap((np.add.accumulate(sizes) - sizes)[lengths - 1] + np.arange(batch))]
 
 
-def _projected(x: Any, weight: Any, bias: Any) -> Any:
-    return linear_map(x, weight) if bias is None else affine(x, weight, bias)
+def _bias(biases: list[Any], weight: Any) -> Any:
+    """The sum of both biases; zeros where there are none."""
+    if not biases:
+        return weight.new_zeros(weight.array.shape[:1])
+    return biases[0] + biases[1]
 
 
 # ---------------------------------------------------------------- the layers
@@ -355,7 +358,7 @@ class RNN(RNNBase):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Arguments: input_size, hidden_size, num_layers=1, nonlinearity="tanh", and `RNNBase`'s."""
+        """Arguments: input_size, hidden_size, num_layers, nonlinearity="tanh", and `RNNBase`'s."""
         _refuse_projection(kwargs)
         if len(args) > 3:
             nonlinearity = args[3]
@@ -373,8 +376,8 @@ class RNN(RNNBase):
         self, rows: Any, weights: list[Any], state: Any, steps: Steps, reverse: bool
     ) -> tuple[Any, Any]:
         w_ih, w_hh, *biases = weights
-        x = _projected(rows, w_ih, biases[0] + biases[1] if biases else None)
-        out = rnn_sequence(x, w_hh, state, steps, reverse, self.nonlinearity)
+        x, b = linear_map(rows, w_ih), _bias(biases, w_hh)
+        out = rnn_sequence(x, w_hh, b, state, steps, reverse, self.nonlinearity)
         return out, _last_rows(out, steps, reverse)
 
 
@@ -441,13 +444,13 @@ class LSTM(RNNBase):
         self, rows: Any, weights: list[Any], state: Any, steps: Steps, reverse: bool
     ) -> tuple[Any, Any]:
         (w_ih, w_hh, *others), (h0, c0) = weights, state
-        x = _projected(rows, w_ih, others[0] + others[1] if self.bias else None)
+        x, b = linear_map(rows, w_ih), _bias(others[:2] if self.bias else [], w_hh)
         total = sum(steps)
         if self.proj_size:
-            out = lstm_projected_sequence(x, w_hh, others[-1], h0, c0, steps, reverse)
+            out = lstm_projected_sequence(x, w_hh, b, others[-1], h0, c0, steps, reverse)
             h, c = out[:, : self.proj_size], _last_rows(out, steps, reverse)[:, self.proj_size :]
         else:
-            out = lstm_sequence(x, w_hh, h0, c0, steps, reverse)
+            out = lstm_sequence(x, w_hh, b, h0, c0, steps, reverse)
             h, c = out[:total], out[total:]
         return h, (_last_rows(h, steps, reverse), c)
 
@@ -476,8 +479,9 @@ class GRU(RNNBase):
         self, rows: Any, weights: list[Any], state: Any, steps: Steps, reverse: bool
     ) -> tuple[Any, Any]:
         w_ih, w_hh, *biases = weights
-        b_ih, b_hh = biases or (None, w_hh.new_zeros(w_hh.array.shape[:1]))
-        out = gru_sequence(_projected(rows, w_ih, b_ih), w_hh, b_hh, state, steps, reverse)
+        b_ih, b_hh = biases or (None, _bias([], w_hh))
+        x = linear_map(rows, w_ih) if b_ih is None else affine(rows, w_ih, b_ih)
+        out = gru_sequence(x, w_hh, b_hh, state, steps, reverse)
         return out, _last_rows(out, steps, reverse)
 
 

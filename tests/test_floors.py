@@ -17,11 +17,11 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 FLOORS = [
     "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
     "machine",
-    "normalization",
+    "attention normalization",
     "scalar format version",
     "printer",
     "kernels",
-    "microkernels threads windows recurrence_kernels large",
+    "microkernels threads windows bands planes recurrence_kernels large products rows",
     "direct",
     "tape box_muller convolving",
     "anomaly",
@@ -48,6 +48,8 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 # Imports inside functions that go up, and why each must.
 UPWARD = {
     ("recurrence", "recurrence_kernels"): "long sequences are worth loading the compiler for",
+    ("scalar", "rows"): "large rows have a loop of their own",
+    ("scalar", "products"): "large products are shared by the kernels' threads",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
     ("tensor", "creation"): "Tensor([1, 2]), the legacy constructor, takes data",

@@ -63,10 +63,10 @@ def states_before(rows: Any, initial: Any, steps: Any, reverse: bool) -> Any:
 
 @word
 def lstm_slopes(
-    g: Any, x: Any, w: Any, h0: Any, c0: Any, c: Any, gates: Any, steps: Any, reverse: bool
+    g: Any, x: Any, w: Any, b: Any, h0: Any, c0: Any, c: Any, gates: Any, steps: Any, reverse: bool
 ) -> Any:
     """The derivatives of `lstm_sequence`, recorded: what it kept is computed again, on the tape."""
-    _, c, gates = recurrence.lstm(Tensors, x, w, h0, c0, steps, reverse)
+    _, c, gates = recurrence.lstm(Tensors, x, w, b, h0, c0, steps, reverse)
     return recurrence.lstm_back(Tensors, g, w, c0, c, gates, steps, reverse)
 
 
@@ -75,50 +75,52 @@ def _first(results: Any) -> Any:
 
 
 @opaque(
-    shared=lambda g, x, c0, c, gates: s.lstm_slopes(
-        g, x, None, None, c0, c, gates, (c0.shape[0],), False
+    shared=lambda g, x, z, c0, c, gates: s.lstm_slopes(
+        g, x, None, z, None, c0, c, gates, (c0.shape[0],), False
     ),
     d_x=lambda shared: shared[0],
+    d_z=lambda shared: shared[0],
     d_c0=lambda shared: shared[2],
     outputs=("out", "c", "gates"), result=_first,
-    cases=[((3, 8), (3, 2)), ((1, 4), (1, 1))],
+    cases=[((3, 8), (3, 8), (3, 2)), ((1, 4), (1, 4), (1, 1))],
     public=False, method=False,
 )  # fmt: skip
-def lstm_gates(x, c0, /):
-    """LSTM's gates applied: the new ``h``, and below it the new ``c``.
+def lstm_gates(x, z, c0, /):
+    """LSTM's gates applied, to the projected input and state: ``h``, and ``c`` below it.
 
-    Shape: ``(N, 4H), (N, H) → (2N, H)``
+    Shape: ``(N, 4H), (N, 4H), (N, H) → (2N, H)``
     """
-    return recurrence.lstm(Arrays, x, None, None, c0, (len(c0),), False)
+    return recurrence.lstm(Arrays, x, None, z, None, c0, (len(c0),), False)
 
 
 @opaque(
-    shared=lambda g, x, w, h0, c0, c, gates, steps, reverse: s.lstm_slopes(
-        g, x, w, h0, c0, c, gates, steps, reverse
+    shared=lambda g, x, w, b, h0, c0, c, gates, steps, reverse: s.lstm_slopes(
+        g, x, w, b, h0, c0, c, gates, steps, reverse
     ),
     d_x=lambda shared: shared[0],
     d_w=lambda shared, out, h0, steps, reverse: s.matmul(
         s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
     ),
+    d_b=lambda shared: s.sum(shared[0], (0,), False),
     d_h0=lambda shared: shared[1],
     d_c0=lambda shared: shared[2],
     outputs=("out", "c", "gates"), result=_first,
     cases=[
-        ((6, 8), (8, 2), (3, 2), (3, 2), {"steps": (3, 3)}),
-        ((6, 8), (8, 2), (3, 2), (3, 2), {"steps": (3, 2, 1)}),
-        ((6, 8), (8, 2), (3, 2), (3, 2), {"steps": (3, 3), "reverse": True}),
-        ((7, 8), (8, 2), (3, 2), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
+        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3)}),
+        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 2, 1)}),
+        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3), "reverse": True}),
+        ((7, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
     ],
     public=False, method=False,
 )  # fmt: skip
-def lstm_sequence(x, w, h0, c0, /, steps, reverse=False):
+def lstm_sequence(x, w, b, h0, c0, /, steps, reverse=False):
     """One direction of an LSTM layer: every ``h``, and below them the last ``c`` of each sequence.
 
-    ``x`` is the projected input, biases included; step ``t`` has ``steps[t]`` of its rows.
+    ``x`` is the projected input, ``b`` the sum of the biases; step ``t`` has ``steps[t]`` rows.
 
-    Shape: ``(R, 4H), (4H, H), (N, H), (N, H) → (R + N, H)``
+    Shape: ``(R, 4H), (4H, H), (4H,), (N, H), (N, H) → (R + N, H)``
     """
-    return recurrence.lstm(Arrays, x, w, h0, c0, steps, reverse)
+    return recurrence.lstm(Arrays, x, w, b, h0, c0, steps, reverse)
 
 
 @word
@@ -126,6 +128,7 @@ def projected_lstm_slopes(
     g: Any,
     x: Any,
     w: Any,
+    b: Any,
     r: Any,
     h0: Any,
     c0: Any,
@@ -135,37 +138,38 @@ def projected_lstm_slopes(
     reverse: bool,
 ) -> Any:
     """The derivatives of `lstm_projected_sequence`, recorded; what it kept is computed again."""
-    out, gates = recurrence.projected_lstm(Tensors, x, w, r, h0, c0, steps, reverse)
+    out, gates = recurrence.projected_lstm(Tensors, x, w, b, r, h0, c0, steps, reverse)
     slopes = recurrence.projected_lstm_back(Tensors, g, w, r, c0, out, gates, steps, reverse)
     n, p = c0.array.shape[1], r.array.shape[0]
     return *slopes, gates[:, 3 * n :] * out[:, p:].tanh()
 
 
 @opaque(
-    shared=lambda g, x, w, r, h0, c0, out, gates, steps, reverse: s.projected_lstm_slopes(
-        g, x, w, r, h0, c0, out, gates, steps, reverse
+    shared=lambda g, x, w, b, r, h0, c0, out, gates, steps, reverse: s.projected_lstm_slopes(
+        g, x, w, b, r, h0, c0, out, gates, steps, reverse
     ),
     d_x=lambda shared: shared[0],
     d_w=lambda shared, r_shape, out, h0, steps, reverse: s.matmul(
         s.mT(shared[0]), s.states_before(out[:, : r_shape[0]], h0, steps, reverse)
     ),
+    d_b=lambda shared: s.sum(shared[0], (0,), False),
     d_r=lambda shared: s.matmul(s.mT(shared[1]), shared[4]),
     d_h0=lambda shared: shared[2],
     d_c0=lambda shared: shared[3],
     outputs=("out", "gates"), result=_first,
     cases=[
-        ((6, 12), (12, 2), (2, 3), (3, 2), (3, 3), {"steps": (3, 3)}),
-        ((6, 12), (12, 2), (2, 3), (3, 2), (3, 3), {"steps": (3, 2, 1)}),
-        ((7, 12), (12, 2), (2, 3), (3, 2), (3, 3), {"steps": (3, 3, 1), "reverse": True}),
+        ((6, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 3)}),
+        ((6, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 2, 1)}),
+        ((7, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 3, 1), "reverse": True}),
     ],
     public=False, method=False,
 )  # fmt: skip
-def lstm_projected_sequence(x, w, r, h0, c0, /, steps, reverse=False):
+def lstm_projected_sequence(x, w, b, r, h0, c0, /, steps, reverse=False):
     """`lstm_sequence` whose state is a projection ``r h``: every state beside every ``c``.
 
-    Shape: ``(R, 4H), (4H, P), (P, H), (N, P), (N, H) → (R, P + H)``
+    Shape: ``(R, 4H), (4H, P), (4H,), (P, H), (N, P), (N, H) → (R, P + H)``
     """
-    return recurrence.projected_lstm(Arrays, x, w, r, h0, c0, steps, reverse)
+    return recurrence.projected_lstm(Arrays, x, w, b, r, h0, c0, steps, reverse)
 
 
 # ---------------------------------------------------------------- GRU
@@ -192,7 +196,7 @@ def gru_slopes(
     public=False, method=False,
 )  # fmt: skip
 def gru_gates(x, z, h0, /):
-    """GRU's gates applied, to the projected input ``x`` and the projected state ``z``: the new state.
+    """GRU's gates applied, to the projected input and state: the new state.
 
     Shape: ``(N, 3H), (N, 3H), (N, H) → (N, H)``
     """
@@ -233,37 +237,38 @@ def gru_sequence(x, w, b, h0, /, steps, reverse=False):
 
 @word
 def rnn_slopes(
-    g: Any, x: Any, w: Any, h0: Any, out: Any, steps: Any, reverse: bool, nonlinearity: str
+    g: Any, x: Any, w: Any, b: Any, h0: Any, out: Any, steps: Any, reverse: bool, nonlinearity: str
 ) -> Any:
     """The derivatives of `rnn_sequence`, recorded: the states are computed again, on the tape."""
-    out = recurrence.rnn(Tensors, x, w, h0, steps, reverse, nonlinearity)
+    out = recurrence.rnn(Tensors, x, w, b, h0, steps, reverse, nonlinearity)
     return recurrence.rnn_back(Tensors, g, w, out, steps, reverse, nonlinearity)
 
 
 @opaque(
-    shared=lambda g, x, w, h0, out, steps, reverse, nonlinearity: s.rnn_slopes(
-        g, x, w, h0, out, steps, reverse, nonlinearity
+    shared=lambda g, x, w, b, h0, out, steps, reverse, nonlinearity: s.rnn_slopes(
+        g, x, w, b, h0, out, steps, reverse, nonlinearity
     ),
     d_x=lambda shared: shared[0],
     d_w=lambda shared, out, h0, steps, reverse: s.matmul(
         s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
     ),
+    d_b=lambda shared: s.sum(shared[0], (0,), False),
     d_h0=lambda shared: shared[1],
     cases=[
-        ((6, 2), (2, 2), (3, 2), {"steps": (3, 3)}),
-        ((6, 2), (2, 2), (3, 2), {"steps": (3, 2, 1), "nonlinearity": "relu"}),
-        ((7, 2), (2, 2), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
+        ((6, 2), (2, 2), (2,), (3, 2), {"steps": (3, 3)}),
+        ((6, 2), (2, 2), (2,), (3, 2), {"steps": (3, 2, 1), "nonlinearity": "relu"}),
+        ((7, 2), (2, 2), (2,), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
     ],
     public=False, method=False,
 )  # fmt: skip
-def rnn_sequence(x, w, h0, /, steps, reverse=False, nonlinearity="tanh"):
+def rnn_sequence(x, w, b, h0, /, steps, reverse=False, nonlinearity="tanh"):
     """One direction of an Elman layer: every state.
 
-    ``x`` is the projected input, biases included; step ``t`` has ``steps[t]`` of its rows.
+    ``x`` is the projected input, ``b`` the sum of the biases; step ``t`` has ``steps[t]`` rows.
 
-    Shape: ``(R, H), (H, H), (N, H) → (R, H)``
+    Shape: ``(R, H), (H, H), (H,), (N, H) → (R, H)``
     """
-    return recurrence.rnn(Arrays, x, w, h0, steps, reverse, nonlinearity)
+    return recurrence.rnn(Arrays, x, w, b, h0, steps, reverse, nonlinearity)
 
 
 # ---------------------------------------------------------------- cells
@@ -345,7 +350,7 @@ def lstm_cell(
     _check_state(input, h, w_hh.array.shape[1], 0)
     _check_state(input, c, w_hh.array.shape[0] // 4, 1)
     x, z = _projections(input, h, w_ih, w_hh, b_ih, b_hh)
-    out = lstm_gates(x + z, c)
+    out = lstm_gates(x, z, c)
     n = input.array.shape[0]
     return out[:n], out[n:]
 

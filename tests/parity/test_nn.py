@@ -479,6 +479,8 @@ def test_function_signature(name):
     if not inspect.isfunction(theirs):
         pytest.skip("written in C, or imported")
     expected = [p for p in parameters(theirs) if p[0] != "_stacklevel"]
+    if [p[0] for p in expected] == ["args", "kwargs"]:
+        pytest.skip("they choose one of two functions by an argument, and show neither's")
     assert [p for p in parameters(mine) if p[0] != "_stacklevel"] == expected
 
 

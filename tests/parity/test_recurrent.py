@@ -103,7 +103,9 @@ def states(engine, module, batch, dtype="float32"):
     """Initial states of a layer: one tensor, or LSTM's pair."""
     count = module.num_layers * (2 if module.bidirectional else 1)
     rest = () if batch is None else (batch,)
-    h = to(engine, numbers(count, *rest, module.proj_size or module.hidden_size, seed=5, dtype=dtype))
+    h = to(
+        engine, numbers(count, *rest, module.proj_size or module.hidden_size, seed=5, dtype=dtype)
+    )
     if module.mode != "LSTM":
         return h
     return h, to(engine, numbers(count, *rest, module.hidden_size, seed=6, dtype=dtype))
@@ -177,8 +179,8 @@ def test_large_enough_to_be_compiled(call, batch):
     compare(call, run)
 
 
-@pytest.mark.parametrize("call", ["RNN(3, 2)", "RNN(3, 2, 2, 'relu')", "LSTM(3, 2, bidirectional=True)",
-                                  "GRU(3, 2)", "LSTM(3, 3, proj_size=2)"])  # fmt: skip
+@pytest.mark.parametrize("call", ["RNN(3, 2)", "RNN(3, 2, 2, 'relu')", "GRU(3, 2)",
+                                  "LSTM(3, 2, bidirectional=True)", "LSTM(3, 3, proj_size=2)"])  # fmt: skip
 def test_second_derivatives(call):
     results = []
     for engine in ENGINES:
@@ -205,7 +207,10 @@ def test_pickle_and_deepcopy(call):
 
 
 def test_state_dict_of_pytorch_is_taken():
-    theirs, ours = torch.nn.LSTM(5, 4, 2, bidirectional=True), make(retrograd, "LSTM(5, 4, 2, bidirectional=True)")
+    theirs, ours = (
+        torch.nn.LSTM(5, 4, 2, bidirectional=True),
+        make(retrograd, "LSTM(5, 4, 2, bidirectional=True)"),
+    )
     state = {k: retrograd.tensor(raw(v).tolist()) for k, v in theirs.state_dict().items()}
     assert repr(ours.load_state_dict(state)) == "<All keys matched successfully>"
     x = numbers(6, 3, 5)
@@ -216,8 +221,10 @@ def test_state_dict_of_pytorch_is_taken():
 
 # ---------------------------------------------------------------- cells
 
-CELLS = ["RNNCell(5, 4)", "RNNCell(5, 4, nonlinearity='relu')", "LSTMCell(5, 4)", "GRUCell(5, 4)",
-         "RNNCell(5, 4, False)", "LSTMCell(5, 4, bias=False)", "GRUCell(5, 4, bias=False)"]  # fmt: skip
+CELLS = [
+    *("RNNCell(5, 4)", "RNNCell(5, 4, nonlinearity='relu')", "LSTMCell(5, 4)", "GRUCell(5, 4)"),
+    *("RNNCell(5, 4, False)", "LSTMCell(5, 4, bias=False)", "GRUCell(5, 4, bias=False)"),
+]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
