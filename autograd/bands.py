@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from . import kernels
+
 Array = np.ndarray[Any, Any]
 
 WORTH_COMPILING = 1 << 13  # elements from which a kernel is worth loading
@@ -138,7 +140,6 @@ def _along_planes(x: Array, rows: Band | None, row: Band | None) -> Array:
         if rows is not None:
             x = _by_taps(x.swapaxes(-1, -2), rows).swapaxes(-1, -2)
         return x if row is None else _by_taps(x, row)
-    from . import kernels
 
     loop = _band_loop(x.dtype.name)
     x = np.ascontiguousarray(x)
@@ -204,7 +205,6 @@ def combine_in_planes(
 
 @lru_cache(maxsize=2)
 def _band_loop(dtype: str) -> Callable[..., None]:
-    from . import kernels
 
     ends, weights = kernels.readonly("int64"), kernels.readonly(dtype, 2)
     side = [ends, ends, weights, ends]

@@ -14,10 +14,6 @@ def acos(input: Any) -> Tensor:
     """The angle in [0, π] whose cosine is ``x``."""
 def acosh(input: Any) -> Tensor:
     """The inverse of `cosh`."""
-def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
-    """The averages of so many windows of the last axis."""
-def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
-    """The largest elements of so many windows of the last axis, and where they are."""
 def add(input: Any, other: Any, *, alpha: Any = ...) -> Any:
     """``input + alpha · other``."""
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ...) -> Any:
@@ -90,8 +86,6 @@ def atleast_2d(*tensors: Any) -> Any:
     """A tensor, or each of several, with 2 axes or more: missing ones are new."""
 def atleast_3d(*tensors: Any) -> Any:
     """A tensor, or each of several, with 3 axes or more: missing ones are new."""
-def avg_pool1d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., ceil_mode: builtins.bool = ..., count_include_pad: builtins.bool = ...) -> Any:
-    """The average of each window of the last axis."""
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ...) -> Any:
     """``β · input + α · batch1[i] @ batch2[i]``."""
 def bernoulli(input: Tensor, p: builtins.float | None = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
@@ -274,6 +268,8 @@ def greater(input: Any, other: Any) -> Tensor:
     """Where the first is larger."""
 def greater_equal(input: Any, other: Any) -> Tensor:
     """Where the first is not smaller."""
+def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of a GRU."""
 def gt(input: Any, other: Any) -> Tensor:
     """Where the first is larger."""
 def hardshrink(input: Any, lambd: builtins.float = ...) -> Tensor:
@@ -368,6 +364,8 @@ def logspace(start: Any, end: Any, steps: builtins.int, base: builtins.float = .
     """``base`` raised to `linspace`."""
 def logsumexp(input: Any, dim: Any, keepdim: builtins.bool = ...) -> Tensor:
     """``log Σ eˣ`` along ``dim``, without overflow."""
+def lstm_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of an LSTM: the new ``h`` and ``c`` from the pair ``hx``."""
 def lt(input: Any, other: Any) -> Tensor:
     """Where the first is smaller."""
 def manual_seed(seed: Any) -> Any:
@@ -382,14 +380,6 @@ def matmul(input: Any, other: Any) -> Tensor:
     """Matrix product over the last two axes; leading axes broadcast."""
 def max(input: Any, dim: Any = ..., keepdim: builtins.bool = ...) -> Any:
     """Largest of all; along ``dim`` (values, indices); with a tensor, `maximum` of the two."""
-def max_pool1d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
-    """The largest element of each window of the last axis."""
-def max_pool1d_with_indices(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
-    """The largest element of each window of the last axis, and where it is."""
-def max_pool2d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
-    """The largest element of each window of the last two axes."""
-def max_pool3d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
-    """The largest element of each window of the last three axes."""
 def maximum(input: Any, other: Any) -> Tensor:
     """The larger of two; NaN wins; a tie shares the gradient."""
 def mean(input: Any, dim: Any = ..., keepdim: builtins.bool = ..., *, dtype: Any = ...) -> Tensor:
@@ -504,6 +494,10 @@ def reshape(input: Any, *shape: Any) -> Tensor:
     """The same elements in the same order, in another shape; a copy only where it must be."""
 def result_type(tensor1: Any, tensor2: Any) -> Any:
     """The type in which an operation of the two would compute."""
+def rnn_relu_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of Elman's network with `relu`: ``max(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ, 0)``."""
+def rnn_tanh_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of Elman's network: ``tanh(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ)``."""
 def roll(input: Any, shifts: Any, dims: Any = ...) -> Any:
     """Entries moved on by ``shifts``; what leaves at one end comes in at the other."""
 def rot90(input: Any, k: builtins.int = ..., dims: Any = ...) -> Any:

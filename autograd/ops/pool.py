@@ -13,12 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from .. import bands as bandwise
 from .. import dtypes as dt
+from .. import planes
 from .. import scalar as s
-from ..bands import Band, of_places
-from ..declare import composite, opaque
+from ..bands import Band, of_places, transposed
+from ..declare import composite, opaque, word
+from ..op import announce
+from ..planes import Windows, dividing, largest, of_table, sliding
 from ..tensor import Tensor, wrap
-from ..windows import Windows, dividing, largest, of_table, sliding
+
+word(arrays=transposed)(transposed)  # of settings alone, so the same for arrays and tensors
+announce("banded", "put_in_planes", "take_in_planes")
 
 # ---------------------------------------------------------------- ops
 
@@ -71,7 +77,7 @@ def max_of_places(x, /, table, axes):
 )  # fmt: skip
 def put_in_planes(x, places, /, shape, axes):
     """Zeros of a shape, with ``x`` added at its places in the planes of the last axes."""
-    return s.put_in_planes(x, places, shape, axes)
+    return planes.put_in_planes(x, places, shape, axes)
 
 
 @opaque(
@@ -83,7 +89,7 @@ def put_in_planes(x, places, /, shape, axes):
 )  # fmt: skip
 def take_in_planes(x, places, /, axes):
     """The elements at places in the planes of the last axes."""
-    return s.take_in_planes(x, places, axes)
+    return planes.take_in_planes(x, places, axes)
 
 
 @opaque(
@@ -95,7 +101,7 @@ def take_in_planes(x, places, /, axes):
 )  # fmt: skip
 def replace_in_planes(x, places, /, shape, axes):
     """Zeros of a shape, with ``x`` at its places in the planes; the last of several is there."""
-    return s.replace_in_planes(x, places, shape, axes)
+    return planes.replace_in_planes(x, places, shape, axes)
 
 
 @opaque(
@@ -105,7 +111,7 @@ def replace_in_planes(x, places, /, shape, axes):
 )  # fmt: skip
 def banded(x, /, bands):
     """A weighted sum of neighbours for each output, along each of the last axes."""
-    return s.banded(x, bands)
+    return bandwise.banded(x, bands)
 
 
 # ---------------------------------------------------------------- arguments
@@ -404,7 +410,7 @@ def _whole_average(input: Any, bands: tuple[Band, ...]) -> Any:
     for axis, band in enumerate(bands, -len(bands)):
         each = band.weights[np.arange(len(band)), np.abs(band.weights).argmax(1)]
         ones = Band(band.n, band.firsts, band.counts, np.abs(np.sign(band.weights)))
-        sums = np.moveaxis(s.banded(np.moveaxis(sums, axis, -1), (ones,)), -1, axis)
+        sums = np.moveaxis(bandwise.banded(np.moveaxis(sums, axis, -1), (ones,)), -1, axis)
         divisor = np.multiply.outer(divisor, np.rint(1 / each))
     return wrap(np.trunc(sums / divisor).astype(input.array.dtype))
 

@@ -45,6 +45,7 @@ LOOSER = {
     ("nn.functional.grid_sample", "float32"): (1e-3, "coordinates in pixels are rounded once less"),
     ("nn.functional.normalize", "float32"): (2e-4, "sums that cancel"),
     ("nn.functional.poisson_nll_loss", "float32"): (1e-4, "sums that cancel"),
+    ("nn.functional.scaled_dot_product_attention", "float32"): (1e-4, "sums that cancel"),
     ("pow", "float32"): (1e-4, "the logarithm of a power loses digits in both"),
     ("index_reduce", "float32"): (1e-4, "products of many numbers"),
     ("scatter_reduce", "float32"): (1e-4, "products of many numbers"),
