@@ -268,6 +268,8 @@ def greater(input: Any, other: Any) -> Tensor:
     """Where the first is larger."""
 def greater_equal(input: Any, other: Any) -> Tensor:
     """Where the first is not smaller."""
+def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of a GRU."""
 def gt(input: Any, other: Any) -> Tensor:
     """Where the first is larger."""
 def hardshrink(input: Any, lambd: builtins.float = ...) -> Tensor:
@@ -362,6 +364,8 @@ def logspace(start: Any, end: Any, steps: builtins.int, base: builtins.float = .
     """``base`` raised to `linspace`."""
 def logsumexp(input: Any, dim: Any, keepdim: builtins.bool = ...) -> Tensor:
     """``log Σ eˣ`` along ``dim``, without overflow."""
+def lstm_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of an LSTM: the new ``h`` and ``c`` from the pair ``hx``."""
 def lt(input: Any, other: Any) -> Tensor:
     """Where the first is smaller."""
 def manual_seed(seed: Any) -> Any:
@@ -490,6 +494,10 @@ def reshape(input: Any, *shape: Any) -> Tensor:
     """The same elements in the same order, in another shape; a copy only where it must be."""
 def result_type(tensor1: Any, tensor2: Any) -> Any:
     """The type in which an operation of the two would compute."""
+def rnn_relu_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of Elman's network with `relu`: ``max(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ, 0)``."""
+def rnn_tanh_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of Elman's network: ``tanh(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ)``."""
 def roll(input: Any, shifts: Any, dims: Any = ...) -> Any:
     """Entries moved on by ``shifts``; what leaves at one end comes in at the other."""
 def rot90(input: Any, k: builtins.int = ..., dims: Any = ...) -> Any:

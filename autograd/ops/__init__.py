@@ -1,19 +1,28 @@
 """The ops: declarations only.  Importing this package declares them all."""
 
+from ..op import unkept_announcements
 from . import (
     activation,
     arithmetic,
+    attention,
     compare,
     convert,
+    convolution,
+    ctc,
     einsum,
+    fold,
     gate,
     gather,
     index,
     join,
     linalg,
     loss,
+    norm,
     part,
+    pool,
     rank,
+    rearrange,
+    recurrent,
     reduce,
     scan,
     shape,
@@ -21,20 +30,31 @@ from . import (
     transcendental,
 )
 
+if unkept_announcements():
+    raise TypeError(f"rules name {sorted(unkept_announcements())}, which no file here declares")
+
 __all__ = [
     "activation",
     "arithmetic",
+    "attention",
     "compare",
     "convert",
+    "convolution",
+    "ctc",
     "einsum",
+    "fold",
     "gate",
     "gather",
     "index",
     "join",
     "linalg",
     "loss",
+    "norm",
     "part",
+    "pool",
     "rank",
+    "rearrange",
+    "recurrent",
     "reduce",
     "scan",
     "shape",

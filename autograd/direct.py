@@ -1,0 +1,594 @@
+"""Convolutions without columns: the image itself is read at a table of offsets (implicit im2col).
+
+An image is copied once into scratch memory with its padding.  There, the element that tap (c, i, j)
+of the window sees is at a fixed distance from the window's place, so one table of distances says
+everything about kernel size, dilation and channels.  With a stride the copy is dealt out into one
+image for each remainder, so that neighbouring windows see neighbouring elements.
+
+`slide` computes runs of pixels that go on from one row into the next: what stands over the padding
+between is computed and not stored.  A part of the work is a band of rows of one image (and one
+group of channels, which is an image of its own).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import kernels, microkernels
+
+Array = np.ndarray[Any, Any]
+Sizes = tuple[int, ...]
+
+SCRATCH = 1 << 17  # elements of scratch memory that stay in the cache near a core
+
+
+class Tile(NamedTuple):
+    """How many sums are kept in registers: rows by vectors of so many lanes."""
+
+    lanes: int
+    rows: int
+    vectors: int
+
+
+class Axis(NamedTuple):
+    """One axis of a convolution that reads every ``stride``-th element."""
+
+    size: int  # of the image
+    places: int  # how many windows
+    stride: int
+    offset: int  # of the first window's first tap, from the image's first element
+    taps: tuple[int, ...]  # distances from the first tap
+
+    @property
+    def remainders(self) -> tuple[int, ...]:
+        """What distances leave when divided by the stride: the images that are dealt out."""
+        return tuple(sorted({t % self.stride for t in self.taps}))
+
+    @property
+    def reach(self) -> int:
+        """How far the last tap is from the first, in such an image."""
+        return max((t // self.stride for t in self.taps), default=0)
+
+
+class Layout(NamedTuple):
+    """Where everything is in the scratch memory of a band, for the kernel."""
+
+    tile: Tile
+    bands: int
+    taps: Array
+    starts: Array
+    runs: Array
+    numbers: Array
+
+
+@cache
+def lanes(dtype: str) -> int:
+    """How many numbers a vector of this processor has; 0 where there is no fast path."""
+    if dtype not in ("float32", "float64"):
+        return 0
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        return 0
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        width = 64
+    elif features.get("avx2") and features.get("fma"):
+        width = 32
+    elif features.get("neon"):
+        width = 16
+    else:
+        return 0
+    return width // np.dtype(dtype).itemsize
+
+
+@lru_cache(maxsize=1024)
+def tile_for(dtype: str, filters: int, pixels: int) -> Tile:
+    """The block of sums that wastes least."""
+    n = lanes(dtype)
+    wide = n * np.dtype(dtype).itemsize
+    if wide == 64:
+        shapes = [(8, 3), (6, 4), (4, 6), (1, 12)]
+    else:
+        shapes = [(8, 3), (4, 6), (1, 12)] if wide == 16 else [(4, 3), (1, 8)]
+
+    def cycles(shape: tuple[int, int]) -> float:
+        rows, vectors = shape
+        steps = -(-filters // rows) * -(-pixels // (vectors * n))
+        return steps * max(rows * vectors, rows + 2 * vectors)
+
+    return Tile(n, *min(shapes, key=cycles))
+
+
+@lru_cache(maxsize=256)
+def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> Layout:
+    """The layout for images that are cut into at least ``parts`` bands each."""
+    wide = across.places + across.reach
+    phases = len(down.remainders) * len(across.remainders)
+    fitting = SCRATCH // (channels * phases * wide) - down.reach
+    rows = max(1, min(-(-down.places // parts), max(fitting, 4)))
+    bands = -(-down.places // rows)
+    rows = -(-down.places // bands)
+    bands = -(-down.places // rows)
+    high = rows + down.reach
+    plane = high * wide
+    taps = [
+        (c * phases
+         + down.remainders.index(i % down.stride) * len(across.remainders)
+         + across.remainders.index(j % across.stride)) * plane
+        + i // down.stride * wide + j // across.stride
+        for c in range(channels) for i in down.taps for j in across.taps
+    ]  # fmt: skip
+    starts, runs = [0], []
+    tiles = []
+    for rows_here in (rows, down.places - rows * (bands - 1)):
+        pixels = (rows_here - 1) * wide + across.places
+        tiles.append(-(-pixels // (tile.lanes * tile.vectors)))
+        for first in range(0, tiles[-1] * tile.lanes * tile.vectors, tile.lanes):
+            runs += _runs_of(first, tile.lanes, wide, across.places, rows_here)
+            starts.append(len(runs))
+    numbers = [
+        *(channels, down.size, across.size, down.places, across.places, rows, bands),
+        *(high, wide, down.stride, across.stride, down.offset, across.offset, *tiles),
+        *(len(down.remainders), len(across.remainders)),
+        channels * phases * plane + tile.lanes * tile.vectors,
+        *down.remainders,
+        *across.remainders,
+    ]
+    arrays = [np.array(a, np.int64).reshape(-1) for a in (taps, starts, runs, numbers)]
+    return Layout(tile, bands, *arrays)
+
+
+def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tuple[int, int]]:
+    """The lanes of a vector to store, as bits, with the distance from the band's first place.
+
+    Each run is within one row of the result; lane 0 of the vector would be at the distance.
+    """
+    runs = []
+    for row in range(first // wide, min((first + n - 1) // wide, rows - 1) + 1):
+        low = max(row * wide - first, 0)
+        high = min(row * wide + places - first, n)
+        if low < high:
+            runs.append((((1 << high) - 1) ^ ((1 << low) - 1), first - row * (wide - places)))
+    return runs
+
+
+# ---------------------------------------------------------------- the kernel
+
+
+def packed(w: Array, rows: int) -> Array:
+    """Weights ``(G, F, T)`` in the order in which the kernel reads: ``(G, blocks, T, rows)``."""
+    groups, filters, taps = w.shape
+    blocks = -(-filters // rows)
+    out = np.zeros if filters % rows else np.empty
+    made = out((groups, blocks, taps, rows), w.dtype)
+    whole = filters // rows
+    seen = w[:, : whole * rows].reshape(groups, whole, rows, taps)
+    made[:, :whole] = seen.swapaxes(2, 3)
+    if filters % rows:
+        made[:, whole, :, : filters % rows] = w[:, whole * rows :].swapaxes(1, 2)
+    return made
+
+
+def slide(x: Array, w: Array, bias: Array | None, down: Axis, across: Axis) -> Array:
+    """Filters slid over images.
+
+    Shape: ``(N, G · C, H, W), (G, F, C · taps) → (N, G · F, places, places)``
+    """
+    groups, filters, taps = w.shape
+    dtype = x.dtype.name
+    channels = x.shape[1] // groups
+    count = len(x) * groups
+    wide = across.places + across.reach
+    tile = tile_for(dtype, filters, down.places * wide)
+    few = count < 2 * kernels.threads()
+    where = layout(channels, down, across, tile, -(-4 * kernels.threads() // count) if few else 1)
+    weights = packed(w, tile.rows).reshape(-1)
+    biases = np.zeros(weights.size // taps, x.dtype)
+    if bias is not None:
+        biases.reshape(groups, -1)[:, :filters] = bias.reshape(groups, filters)
+    out = np.empty((len(x), groups * filters, down.places, across.places), x.dtype)
+    kernel = _slide(dtype, tile)
+    image, result = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
+
+    def work(begin: int, end: int) -> None:
+        kernel(
+            *(image, weights, biases, result, filters, groups),
+            *(where.taps, where.starts, where.runs, where.numbers, begin, end),
+        )
+
+    total = count * where.bands
+    flops = filters * taps * down.places * across.places * count
+    if flops < SERIAL:
+        work(0, total)
+    else:
+        kernels.share(work, total, max(1, min(total // 4, total * GRAIN // flops)))
+    return out
+
+
+SERIAL = 1 << 19  # products that one thread computes sooner than another would start
+GRAIN = 1 << 22
+
+
+@cache
+def _source() -> str:
+    return "".join(Path(str(m)).read_text("utf-8") for m in (microkernels.__file__, __file__))
+
+
+@cache
+def _inner(function: Any) -> Any:
+    """A function that kernels call."""
+    import numba
+
+    return numba.njit(error_model="numpy")(function)
+
+
+def _deal(image, source, size, y, step, left, stride, scratch, at, high, wide):  # type: ignore[no-untyped-def]
+    """Rows of a channel, with zeros where the image is not, into scratch memory from ``at`` on."""
+    low = min(max(0, -(left // stride)), wide)
+    edge = max(low, min(wide, -((left - size[1]) // stride)))
+    for _ in range(high):
+        if y < 0 or y >= size[0]:
+            for b in range(wide):
+                scratch[at + b] = 0
+        else:
+            for b in range(low):
+                scratch[at + b] = 0
+            x = source + y * size[1] + left
+            if stride == 1:
+                for b in range(low, edge):
+                    scratch[at + b] = image[x + b]
+            else:
+                for b in range(low, edge):
+                    scratch[at + b] = image[x + b * stride]
+            for b in range(edge, wide):
+                scratch[at + b] = 0
+        y += step
+        at += wide
+
+
+@cache
+def _slide(dtype: str, tile: Tile) -> Any:
+    block = microkernels.correlate(dtype, *tile)
+    lanes, rows_of_tile, vectors = tile
+    number = getattr(np, dtype)
+    deal = _inner(_deal)
+
+    def slide(
+        image, weights, biases, result, filters, groups, taps, starts, runs, numbers, begin, end
+    ):  # type: ignore[no-untyped-def]
+        channels, size_down, size_across, places_down, places_across = numbers[:5]
+        rows, bands, high, wide, stride_down, stride_across = numbers[5:11]
+        offset_down, offset_across, tiles, last_tiles = numbers[11:15]
+        phases_down, phases_across, size = numbers[15:18]
+        scratch = np.empty(size, number)
+        scratch[size - lanes * vectors :] = 0
+        plane = places_down * places_across
+        blocks = -(-filters // rows_of_tile)
+        for item in range(begin, end):
+            m, band = item // bands, item % bands
+            top = band * rows
+            here = min(rows, places_down - top)
+            at = 0
+            for c in range(channels):
+                for p in range(phases_down):
+                    for q in range(phases_across):
+                        deal(
+                            image, (m * channels + c) * size_down * size_across,
+                            (size_down, size_across),
+                            top * stride_down + offset_down + numbers[18 + p], stride_down,
+                            offset_across + numbers[18 + phases_down + q], stride_across,
+                            scratch, at, high, wide,
+                        )  # fmt: skip
+                        at += high * wide
+            first = 0 if here == rows else tiles * vectors
+            group = m % groups * blocks
+            for t in range(tiles if here == rows else last_tiles):
+                for f in range(blocks):
+                    block(
+                        scratch, t * lanes * vectors, taps,
+                        weights, (group + f) * taps.size * rows_of_tile,
+                        biases, (group + f) * rows_of_tile,
+                        result, (m * filters + f * rows_of_tile) * plane + top * places_across,
+                        plane, filters - f * rows_of_tile,
+                        starts, first + t * vectors, runs,
+                    )  # fmt: skip
+
+    given, ints = kernels.readonly(dtype), kernels.readonly("int64")
+    signature = (
+        f"void({given}, {given}, {given}, {dtype}[::1], int64, int64, {ints}, {ints}, {ints}, "
+        f"{ints}, int64, int64)"
+    )
+    return kernels.compile(slide, signature, contract=True, source=f"{_source()} {tile}")
+
+
+# ---------------------------------------------------------------- the weight's gradient
+
+CHUNK = 128  # pixels whose gradients, for a block of filters, stay in the nearest cache
+
+
+@lru_cache(maxsize=256)
+def weight_layout(
+    channels: int, down: Axis, across: Axis, rows_of_tile: int, parts: int
+) -> tuple[int, Array, Array, Array]:
+    """How many bands there are, the taps, the pixels of a band, and all numbers."""
+    wide = (across.places - 1) * across.stride + across.taps[-1] + 1
+    fitting = (SCRATCH // (channels * wide) - down.taps[-1]) // down.stride
+    rows = max(1, min(-(-down.places // parts), max(fitting, 4)))
+    bands = -(-down.places // rows)
+    rows = -(-down.places // bands)
+    bands = -(-down.places // rows)
+    high = (rows - 1) * down.stride + down.taps[-1] + 1
+    taps = [
+        (c * high + i) * wide + j for c in range(channels) for i in down.taps for j in across.taps
+    ]
+    taps += taps[-1:] * (-len(taps) % rows_of_tile)
+    pixels = [
+        r * down.stride * wide + o * across.stride
+        for r in range(rows)
+        for o in range(across.places)
+    ]
+    numbers = [
+        *(channels, down.size, across.size, down.places, across.places, rows, bands, high, wide),
+        *(down.stride, down.offset, across.offset),
+    ]
+    arrays = [np.array(a, np.int64) for a in (taps, pixels, numbers)]
+    return bands, *arrays  # type: ignore[return-value]
+
+
+def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+    """Every element of ``y`` times what its window sees, added up over all places.
+
+    Shape: ``(N, G · C, H, W), (N, G · F, places, places) → (G, F, C · taps)``
+    """
+    dtype = x.dtype.name
+    channels, filters = x.shape[1] // groups, y.shape[1] // groups
+    n = lanes(dtype)
+    if filters == 1:
+        return _weigh_alone(x, y, groups, down, across)
+    tile = weight_tile(dtype, filters)
+    count = len(x) * groups
+    threads = kernels.threads()
+    few = count < 2 * threads
+    bands, taps, pixels, numbers = weight_layout(
+        channels, down, across, tile.rows, -(-2 * threads // count) if few else 1
+    )
+    wide = n * tile.vectors
+    blocks = -(-filters // wide)
+    total = count * bands
+    width = channels * len(down.taps) * len(across.taps)
+    products = count * filters * width * down.places * across.places
+    parts = 1 if products < SERIAL else min(threads, total)
+    grain = -(-total // parts)
+    sums = np.zeros((parts, groups, blocks, taps.size, wide), x.dtype)
+    kernel = _weigh(dtype, tile)
+    image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
+
+    def work(begin: int, end: int) -> None:
+        part = sums[begin // grain].reshape(-1)
+        kernel(image, slopes, part, filters, groups, taps, pixels, numbers, begin, end)
+
+    if parts == 1:
+        work(0, total)
+    else:
+        kernels.share(work, total, grain)
+    found = sums[0] if parts == 1 else np.add.reduce(sums, axis=0)
+    found = found[:, :, :width].swapaxes(2, 3).reshape(groups, blocks * wide, width)
+    return found[:, :filters]  # type: ignore[no-any-return]
+
+
+def weight_tile(dtype: str, filters: int) -> Tile:
+    """The block of sums: taps by vectors of filters."""
+    n = lanes(dtype)
+    vectors = -(-filters // n)
+    if n * np.dtype(dtype).itemsize == 32:
+        return Tile(n, *((4, 3) if vectors > 2 else (6, 2) if vectors == 2 else (8, 1)))
+    return Tile(n, *((6, 4) if vectors > 2 else (12, 2) if vectors == 2 else (14, 1)))
+
+
+@cache
+def _weigh(dtype: str, tile: Tile) -> Any:
+    block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, tile.lanes)
+    lanes, rows_of_tile, vectors = tile
+    chunk = CHUNK
+    number = getattr(np, dtype)
+    deal = _inner(_deal)
+
+    def weigh(image, gradient, sums, filters, groups, taps, pixels, numbers, begin, end):  # type: ignore[no-untyped-def]
+        channels, size_down, size_across, places_down, places_across = numbers[:5]
+        rows, bands, high, wide, stride_down, offset_down, offset_across = numbers[5:12]
+        plane = places_down * places_across
+        several = lanes * vectors
+        blocks = -(-filters // several)
+        scratch = np.empty(channels * high * wide, number)
+        slopes = np.empty(chunk * several, number)
+        for item in range(begin, end):
+            m, band = item // bands, item % bands
+            top = band * rows
+            for c in range(channels):
+                deal(
+                    image, (m * channels + c) * size_down * size_across,
+                    (size_down, size_across), top * stride_down + offset_down, 1,
+                    offset_across, 1, scratch, c * high * wide, high, wide,
+                )  # fmt: skip
+            count = min(rows, places_down - top) * places_across
+            for start in range(0, count, chunk):
+                stop = min(start + chunk, count)
+                for b in range(blocks):
+                    here = min(several, filters - b * several)
+                    source = (m * filters + b * several) * plane + top * places_across + start
+                    whole = (stop - start) // lanes * lanes
+                    square = here // lanes * lanes
+                    for f in range(0, square, lanes):
+                        for p in range(0, whole, lanes):
+                            turn(
+                                gradient, source + f * plane + p, plane,
+                                slopes, p * several + f, several,
+                            )  # fmt: skip
+                    for p in range(stop - start):
+                        for f in range(0 if p >= whole else square, here):
+                            slopes[p * several + f] = gradient[source + f * plane + p]
+                        for f in range(here, several):
+                            slopes[p * several + f] = 0
+                    base = (m % groups * blocks + b) * taps.size
+                    for t in range(0, taps.size, rows_of_tile):
+                        block(
+                            scratch, taps, t, pixels, start, stop, slopes, 0,
+                            sums, (base + t) * several,
+                        )  # fmt: skip
+
+    given, ints = kernels.readonly(dtype), kernels.readonly("int64")
+    signature = (
+        f"void({given}, {given}, {dtype}[::1], int64, int64, {ints}, {ints}, {ints}, int64, int64)"
+    )
+    return kernels.compile(weigh, signature, contract=True, source=f"{_source()} {tile}")
+
+
+def _weigh_alone(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+    """`weigh` for filters that are alone in their group: one product of images for each tap."""
+    dtype = x.dtype.name
+    channels = x.shape[1] // groups
+    n = lanes(dtype)
+    where = layout(channels, down, across, Tile(n, ALONE, 1), 1)
+    width = where.taps.size
+    taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
+    sums = np.zeros((len(x) * groups, taps.size), x.dtype)
+    kernel = _dot(dtype, n)
+    image, slopes, flat = (np.ascontiguousarray(a).reshape(-1) for a in (x, y, sums))
+    total = len(x) * groups
+    kernels.share(
+        lambda i, j: kernel(image, slopes, flat, taps, where.numbers, i, j),
+        total,
+        max(1, min(total // 4, total * GRAIN // max(1, y.size * width))),
+    )
+    found = np.add.reduce(sums.reshape(len(x), groups, -1), axis=0)
+    return found[:, None, :width]  # type: ignore[no-any-return]
+
+
+ALONE = 9  # taps at a time
+
+
+@cache
+def _dot(dtype: str, lanes: int) -> Any:
+    block = microkernels.inner(dtype, lanes, ALONE)
+    number, rows_of_tile = getattr(np, dtype), ALONE
+    deal = _inner(_deal)
+
+    def dot(image, gradient, sums, taps, numbers, begin, end):  # type: ignore[no-untyped-def]
+        channels, size_down, size_across, places_down, places_across = numbers[:5]
+        rows, bands, high, wide, stride_down, stride_across = numbers[5:11]
+        offset_down, offset_across = numbers[11:13]
+        phases_down, phases_across, size = numbers[15:18]
+        scratch = np.empty(size, number)
+        scratch[size - lanes :] = 0
+        slopes = np.zeros(rows * wide + lanes, number)
+        for m in range(begin, end):
+            for band in range(bands):
+                top = band * rows
+                at = 0
+                for c in range(channels):
+                    for p in range(phases_down):
+                        for q in range(phases_across):
+                            deal(
+                                image, (m * channels + c) * size_down * size_across,
+                                (size_down, size_across),
+                                top * stride_down + offset_down + numbers[18 + p], stride_down,
+                                offset_across + numbers[18 + phases_down + q], stride_across,
+                                scratch, at, high, wide,
+                            )  # fmt: skip
+                            at += high * wide
+                deal(
+                    gradient, m * places_down * places_across, (places_down, places_across),
+                    top, 1, 0, 1, slopes, 0, rows, wide,
+                )  # fmt: skip
+                count = -(-((rows - 1) * wide + places_across) // lanes)
+                for t in range(0, taps.size, rows_of_tile):
+                    block(scratch, taps, t, slopes, count, sums, m * taps.size + t)
+
+    given, ints = kernels.readonly(dtype), kernels.readonly("int64")
+    signature = f"void({given}, {given}, {dtype}[::1], {ints}, {ints}, int64, int64)"
+    return kernels.compile(dot, signature, contract=True, source=f"{_source()} {lanes}")
+
+
+# ---------------------------------------------------------------- the three products
+
+
+def axes(
+    size: Sizes, kernel: Sizes, places: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> list[Axis]:
+    """Both axes of a convolution."""
+    return [
+        Axis(n, o, s, -p, tuple(d * i for i in range(k)))
+        for n, k, o, s, p, d in zip(size, kernel, places, stride, padding, dilation, strict=True)
+    ]
+
+
+def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | None) -> Array:
+    """``y``."""
+    stride, padding, dilation, groups = settings
+    down, across = axes(x.shape[2:], w.shape[2:], places, stride, padding, dilation)
+    wide = w.reshape(groups, len(w) // groups, math.prod(w.shape[1:]))
+    return slide(x, wide, bias, down, across)
+
+
+def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
+    """``x``: one convolution of ``y`` for each remainder of places divided by the stride."""
+    stride, padding, dilation, groups = settings
+    filters, channels, *kernel = w.shape
+    wide = w.reshape(groups, filters // groups, channels, *kernel).swapaxes(1, 2)
+    parts = [
+        [_remainder(*facts, r) for r in range(facts[2])]
+        for facts in zip(size, kernel, stride, padding, dilation, y.shape[2:], strict=True)
+    ]
+    if stride == (1, 1):
+        (down, _, _), (across, _, _) = parts[0][0], parts[1][0]
+        return slide(y, wide.reshape(groups, channels, -1), None, down, across)
+    out = np.zeros((len(y), groups * channels, *size), y.dtype)
+    for down, rows, i in parts[0]:
+        for across, columns, j in parts[1]:
+            if down.taps and across.taps and down.places > 0 and across.places > 0:
+                part = wide[:, :, :, i][..., j].reshape(groups, channels, -1)
+                _interleave(out[:, :, rows, columns], slide(y, part, None, down, across))
+    return out
+
+
+def _interleave(place: Array, part: Array) -> None:
+    def work(i: int, j: int) -> None:
+        place[i:j] = part[i:j]
+
+    if part.size < SERIAL or len(part) == 1:
+        place[...] = part
+    else:
+        kernels.share(work, len(part), max(1, len(part) // 4))
+
+
+def _remainder(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, places: int, r: int
+) -> tuple[Axis, slice, list[int]]:
+    """The elements of the image whose place, counted with the padding, leaves ``r``.
+
+    They are seen by some of the taps only.  What these are as an axis of a convolution over the
+    places, where the elements are, and which taps see them.
+    """
+    taps = [i for i in range(kernel) if i * dilation % stride == r]
+    first = -((r - padding) // stride)
+    count = (size - 1 + padding - r) // stride - first + 1
+    back = [(i * dilation - r) // stride for i in taps]
+    far = max(back, default=0)
+    axis = Axis(places, count, 1, first - far, tuple(far - b for b in back))
+    return axis, slice(stride * first + r - padding, None, stride), taps
+
+
+def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Array:
+    """``w``."""
+    stride, padding, dilation, groups = settings
+    down, across = axes(x.shape[2:], kernel, y.shape[2:], stride, padding, dilation)
+    found = weigh(x, y, groups, down, across)
+    return found.reshape(y.shape[1], x.shape[1] // groups, *kernel)
