@@ -57,7 +57,8 @@ def multiply_adds(node: Node, facts: Facts | None = None) -> int | None:
         return prod(source) * prod(weight[1:]) if source and weight else None
     if name.endswith("_sequence"):  # a whole recurrence: the recurrent weights, once for each row
         weights = [s for s in shapes[1:3] if s is not None and len(s) == 2]
-        return prod(node.shape[:-1]) * prod(weights[0]) if weights else None
+        rows = shapes[0] or node.shape
+        return prod(rows[:-1]) * prod(weights[0]) if weights else None
     return None
 
 

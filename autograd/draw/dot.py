@@ -10,7 +10,7 @@ from __future__ import annotations
 from .graph import Box, Edge, Graph, Mark, Role
 from .overlay import STOPS, colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
-from .words import clipped, description, multiplicity, quoted, wrapped, xml
+from .words import LONGEST_TITLE, clipped, description, multiplicity, quoted, wrapped, xml
 
 
 def write_dot(graph: Graph) -> str:
@@ -91,7 +91,7 @@ def clusters(graph: Graph) -> list[str]:
         group = graph.groups[k]
         lines.append(f"{pad}subgraph {quoted(f'cluster {group.id}')} {{")
         lines.append(
-            f"{pad}  graph [label={quoted(clipped(group.title))} labelloc=t labeljust=l "
+            f"{pad}  graph [label={quoted(clipped(group.title, LONGEST_TITLE))} labelloc=t labeljust=l "
             f'fontsize=11 style="rounded" color="{LIGHT.line}"]'
         )
         lines += [f"{pad}  {quoted(member)}" for member in group.members]
