@@ -90,8 +90,9 @@ def clusters(graph: Graph) -> list[str]:
             continue
         group = graph.groups[k]
         lines.append(f"{pad}subgraph {quoted(f'cluster {group.id}')} {{")
+        title = quoted(clipped(group.title, LONGEST_TITLE))
         lines.append(
-            f"{pad}  graph [label={quoted(clipped(group.title, LONGEST_TITLE))} labelloc=t labeljust=l "
+            f"{pad}  graph [label={title} labelloc=t labeljust=l "
             f'fontsize=11 style="rounded" color="{LIGHT.line}"]'
         )
         lines += [f"{pad}  {quoted(member)}" for member in group.members]
