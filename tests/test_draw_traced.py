@@ -363,3 +363,22 @@ def test_multiply_adds_of_layers():
     assert sum(box.macs or 0 for box in conv.graph.boxes) == 2 * 4 * 25 * 3 * 9
     lstm = nn.LSTM(3, 4).graph(rg.ones(5, 2, 3), overlay="macs")
     assert sum(box.macs or 0 for box in lstm.graph.boxes) == 10 * 16 * (3 + 4)
+
+
+def test_a_member_called_graph_hides_the_method_and_nothing_breaks():
+    class WithGraph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("graph", rg.eye(3))
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.layer(self.graph @ x)
+
+    model = WithGraph()
+    assert "graph" in model.state_dict()
+    assert nn.ModuleDict({"graph": nn.Linear(1, 1)})["graph"] is not None
+    picture = nn.Module.graph(model, rg.ones(3, 3))
+    assert picture.error is None
+    with pytest.raises(KeyError, match="already exists"):
+        model.register_parameter("graph", None)
