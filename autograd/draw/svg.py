@@ -13,7 +13,7 @@ from .dot import box_heading, width
 from .graph import Box, Edge, Graph, Group
 from .layout import FRAME_FOOT, FRAME_HEAD, Layout, Link, Spot, layout
 from .outline import number, outline, text_mark, text_width
-from .overlay import STOPS, colour, text_on
+from .overlay import colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
 from .views import halves
 from .words import LONGEST_TITLE, clipped, description, multiplicity, wrapped, xml
@@ -118,7 +118,7 @@ class Sheet:
     def marks(self) -> list[str]:
         """Everything drawn: frames below, then edges, then boxes."""
         forward = self.parts[0]
-        out = self._frames(forward, 0.0)
+        out = self._frames(forward)
         out += [
             edge_mark(self.plan, r, e) for r, e in zip(self.plan.routes, self.flow, strict=True)
         ]
@@ -159,7 +159,7 @@ class Sheet:
             )
         return out
 
-    def _frames(self, graph: Graph, shift: float) -> list[str]:
+    def _frames(self, graph: Graph) -> list[str]:
         """The frames of groups; those that would stand round somebody else's box are left out."""
         inside = members_of(graph)
         ends = [
@@ -388,6 +388,3 @@ def colour_bar(graph: Graph, y: float) -> str:
         x = place * BAR_WIDTH
         words.append(text_mark(x, y + BAR_HEIGHT + 13, text, "quiet", f'text-anchor="{anchor}"'))
     return f'<g class="scale">{"".join(cells + words)}</g>'
-
-
-__all__ = ["STOPS", "write_svg"]
