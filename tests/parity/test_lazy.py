@@ -224,3 +224,46 @@ def test_materialize():
 
     theirs, mine = both(call)
     assert mine == theirs
+
+
+# ---------------------------------------------------------------- normalisation
+
+NORMS = [f"Lazy{kind}Norm{n}d" for kind in ("Batch", "Instance") for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"affine": False}, {"bias": False}, {"momentum": 0.5}])
+@pytest.mark.parametrize("name", NORMS)
+def test_normalisation(name, settings):
+    shape = (4, 3, *[5] * int(name[-2]))
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+    def call(engine):
+        layer = getattr(engine.nn, name)(**settings)
+        found = [repr(layer), repr(layer.state_dict()).count("Uninitialized"), layer.training]
+        outs = [layer(engine.tensor(x.tolist())).detach().numpy() for _ in range(2)]
+        layer.eval()
+        outs.append(layer(engine.tensor(x.tolist())).detach().numpy())
+        return [*found, repr(layer), type(layer).__name__], numbers_of(layer), outs
+
+    theirs, mine = both(call)
+    assert mine[0] == theirs[0]
+    assert list(mine[1]) == list(theirs[1])
+    for key, value in theirs[1].items():
+        np.testing.assert_allclose(mine[1][key], value, rtol=1e-5, atol=1e-6)
+    for m, t in zip(mine[2], theirs[2], strict=True):
+        np.testing.assert_allclose(m, t, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_normalisation_loads_and_is_loaded(name):
+    shape = (4, 3, *[5] * int(name[-2]))
+    make = getattr(retrograd.nn, name)
+    lazy, ready = make(), make()
+    ready(retrograd.randn(*shape))
+    text = repr(copy.deepcopy(lazy))
+    assert repr(lazy.load_state_dict(make().state_dict())) == "<All keys matched successfully>"
+    assert repr(lazy) == text
+    lazy.load_state_dict(ready.state_dict())
+    lazy.eval()(retrograd.randn(*shape))
+    check_same(numbers_of(ready), numbers_of(lazy))
+    assert type(lazy) is type(ready)
