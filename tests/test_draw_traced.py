@@ -363,6 +363,11 @@ def test_multiply_adds_of_layers():
     assert sum(box.macs or 0 for box in conv.graph.boxes) == 2 * 4 * 25 * 3 * 9
     lstm = nn.LSTM(3, 4).graph(rg.ones(5, 2, 3), overlay="macs")
     assert sum(box.macs or 0 for box in lstm.graph.boxes) == 10 * 16 * (3 + 4)
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    x = rg.ones(3, 5, 8)
+    picture = attention.graph(x, x, x, overlay="macs", need_weights=False)
+    projections, scores = 3 * 5 * 8 * (3 * 8 + 8), 2 * 3 * 5 * 5 * 8
+    assert sum(box.macs or 0 for box in picture.graph.boxes) == projections + scores
 
 
 def test_a_member_called_graph_hides_the_method_and_nothing_breaks():
