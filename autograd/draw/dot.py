@@ -58,6 +58,8 @@ def arrow(edge: Edge, *, upward: bool) -> str:
         looks.append(f"penwidth={width(edge):.1f}")
     if edge.loop:
         looks.append("style=dashed constraint=false")
+    if edge.gone:
+        looks.append("style=dotted")
     if edge.bad:
         looks.append(f'class=bad color="{LIGHT.bad}" penwidth=2.5')
     source, target = edge.source, edge.target

@@ -38,7 +38,7 @@ def as_dict(graph: Graph) -> dict[str, Any]:
         "boxes": [box_dict(box) for box in graph.boxes],
         "edges": [
             {"source": e.source, "target": e.target, "count": e.count}
-            | {name: True for name in ("loop", "bad", "link") if getattr(e, name)}
+            | {name: True for name in ("loop", "bad", "link", "gone") if getattr(e, name)}
             for e in graph.edges
         ],
         "groups": [

@@ -312,6 +312,7 @@ def edge_text(edge: Edge, path: str, tip: str, x: float, y: float) -> str:
     ink = LIGHT.bad if edge.bad else LIGHT.line
     thick = width(edge) + (1.2 if edge.bad else 0)
     dashes = ' stroke-dasharray="5 4"' if edge.loop else ""
+    dashes = ' stroke-dasharray="1 5"' if edge.gone else dashes
     label = ""
     if edge.count > 1:
         label = (
