@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import version
+from .large import LARGE, formula
 from .op import Op, not_a_tensor, public_name, watch
 from .shapes import size_of
 from .tape import Node, recording
@@ -33,7 +34,7 @@ def function({parameters}):
     try:
         {arrays}
         {check}
-        {outs} = body({operands})
+        {outs} = body({operands}){large}
     except Exception:
         pass  # left before `slowly` complains, so that the user sees its complaint alone
     else:
@@ -191,6 +192,10 @@ def source(
     answer = "made"
     if others:
         answer = f"result((made, {', '.join(f'wrap({o})' for o in others)}))"
+    operands = ", ".join([*(f"x{i}" for i in range(len(names))), *op.settings])
+    space["large"] = formula(op)
+    large = f" if x{tensors[0]}.size < {LARGE} else large({operands})"
+    large = "" if space["large"] is None else large
     filled = TEMPLATE.format(
         parameters=_parameters(op, names),
         canonical=_lines(canonical, 4),
@@ -201,7 +206,8 @@ def source(
         arrays_too=_lines([f"if {o}.__class__ is not ndarray: {o} = asarray({o})"
                            for o in others], 8),
         answer=answer,
-        operands=", ".join([*(f"x{i}" for i in range(len(names))), *op.settings]),
+        operands=operands,
+        large=large,
         tensors=", ".join(names),
         settings=settings,
         recheck=_lines(_recheck(op, counted, names, settings), 8),

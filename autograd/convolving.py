@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from . import direct
+from . import direct, kernels
 from .windows import Window, columns, images
 
-__all__ = ["convolution", "convolution_input", "convolution_weight"]
+__all__ = ["convolution", "convolution_input", "convolution_weight", "of_channels"]
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
@@ -113,6 +113,19 @@ def convolution_weight(
         wide = cols.reshape(len(cols), groups, cols.shape[1] // groups, cols.shape[2])
         out += np.add.reduce(np.matmul(y[part], wide.swapaxes(2, 3)), axis=0)
     return out.reshape(f, c // groups, *kernel)
+
+
+def of_channels(x: Array) -> Array:
+    """Total of everything in each channel of ``(N, C, *)``."""
+    n, c = x.shape[:2]
+    flat = x.reshape(n * c, math.prod(x.shape[2:]))
+    if flat.size < 1 << 18:
+        each = np.add.reduce(flat, axis=1)
+    else:
+        each = np.empty(n * c, x.dtype)
+        grain = max(1, n * c // 8)
+        kernels.share(lambda i, j: np.add.reduce(flat[i:j], 1, out=each[i:j]), n * c, grain)
+    return np.add.reduce(each.reshape(n, c), axis=0)  # type: ignore[no-any-return]
 
 
 def _parts(x: Array, window: Window, places: Sizes) -> list[slice]:

@@ -18,6 +18,7 @@ and checked, ``shape`` may be given as separate numbers.  Functions that are bui
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -203,9 +204,16 @@ def composite(
     return declare
 
 
-def word(function: Function) -> Function:
-    """A word of the rules in its tensor meaning, where that is no op of its own."""
+def word(function: Function | None = None, *, arrays: Function | None = None) -> Any:
+    """A word of the rules in its tensor meaning, where that is no op of its own.
+
+    ``arrays`` is its meaning for arrays, where that does not stand in `scalar`.
+    """
+    if function is None:
+        return functools.partial(word, arrays=arrays)
     machine.words[function.__name__] = function
+    if arrays is not None:
+        machine.array_words[function.__name__] = arrays
     return function
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import dtypes as dt
 from . import tape
 from .anomaly import inspector
+from .large import copied
 from .tape import Node, Reading, walk
 from .tensor import Tensor, node_of, wrap
 
@@ -169,7 +170,7 @@ def _taken(reached: dict[Node, Any], node: Node) -> Any:
         with tape.enable_grad():
             return g.clone()
     array = np.asarray(g)
-    return array if alone and array.base is None else array.copy()
+    return array if alone and array.base is None else copied(array)
 
 
 def _check_real(node: Node) -> None:

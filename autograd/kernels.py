@@ -4,10 +4,10 @@ Numba and LLVM take a third of a second to load, so nothing here imports them be
 kernel is asked for.  A kernel has one signature with read-only inputs, which serves writable and
 read-only arrays alike; its arguments are contiguous, which its caller sees to.
 
-Compiled kernels are kept in a folder that only this user may write to, because Numba's form of
-them is a pickle.  One file is one kernel: a checksum, then the pickle; its name says of what
-source, by which versions, for which processor.  A file that does not fit its checksum is written
-anew.
+Compiled kernels are kept in a folder that only this user may write to, because they are executed.
+One file is one kernel: a checksum, then machine code (`machine`), or Numba's pickle for a kernel
+that calls more than the C library; its name says of what source, by which versions, for which
+processor.  A file that does not fit its checksum is written anew.
 
 Threads are Python's own, and kernels run without the interpreter's lock.  Numba's ``parallel=True``
 deals out the work beforehand, and waits for every thread: where another program has one of two
@@ -32,18 +32,20 @@ import tempfile
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from . import polynomials, scalar
+from . import machine, polynomials, scalar
 from .printer import arguments, print_rule
 
-__all__ = ["Elementwise", "cache_folder", "compile", "elementwise", "erf", "share", "threads"]
+__all__ = ["Elementwise", "cache_folder", "compile", "elementwise", "erf", "launch"]
+__all__ += ["share", "threads"]
 
 Array = np.ndarray[Any, Any]
 
@@ -86,21 +88,38 @@ def _only_ours(status: os.stat_result) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-class _File:
-    """A kernel's file, with the methods that Numba's dispatcher asks of a cache."""
+def _read(path: Path) -> bytes | None:
+    """What a file of the cache holds; None where it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, payload = content[:32], content[32:]
+    return payload if hashlib.sha256(payload).digest() == checksum else None
 
-    def __init__(self, folder: Path, name: str, digest: str):
-        self.path = folder / f"{name}-{digest[:24]}.kernel"
-        self.cache_path = str(folder)
+
+def _write(path: Path, payload: bytes) -> None:
+    """Write a file of the cache under another name, then move it into place."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with open(handle, "wb") as file:
+            file.write(hashlib.sha256(payload).digest() + payload)
+        os.replace(temporary, path)
+    except OSError:  # read-only or full: the next process compiles again
+        return
+
+
+class _Pickled:
+    """A kernel that needs Numba to run: its file, as what Numba's dispatcher asks of a cache."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.cache_path = str(path.parent)
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The compiled function; None where the file is missing or damaged."""
-        try:
-            content = self.path.read_bytes()
-        except OSError:
-            return None
-        checksum, payload = content[:32], content[32:]
-        if hashlib.sha256(payload).digest() != checksum:
+        payload = _read(self.path)
+        if payload is None:
             return None
         from numba.core.compiler import CompileResult
 
@@ -108,29 +127,20 @@ class _File:
         return CompileResult._rebuild(context, *pickle.loads(payload))
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Write the compiled function under another name, then move it into place."""
-        from numba.core.serialize import dumps
-
-        payload = dumps(compiled._reduce())
-        try:
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent)
-            with open(handle, "wb") as file:
-                file.write(hashlib.sha256(payload).digest() + payload)
-            os.replace(temporary, self.path)
-        except OSError:  # read-only or full: the next process compiles again
-            return
+        """Nothing: `compile` decides in which form it is kept."""
 
 
 @lru_cache(maxsize=1)
 def _makers() -> str:
     """Everything a compiled kernel depends on beside its source."""
     import llvmlite.binding as llvm
-    import numba
 
     features = ",".join(sorted(k for k, v in llvm.get_host_cpu_features().items() if v))
     cpu = f"{llvm.get_host_cpu_name()} {features} {os.environ.get('NUMBA_CPU_NAME', '')}"
-    versions = f"{sys.version} {np.__version__} {numba.__version__} {llvm.llvm_version_info}"
-    return f"{versions} {platform.platform()} {cpu} {_text_of(__file__, polynomials.__file__)}"
+    numba = Path(find_spec("numba").origin).with_name("_version.py")  # type: ignore[union-attr,arg-type]
+    versions = f"{sys.version} {np.__version__} {numba.read_text()} {llvm.llvm_version_info}"
+    ours = _text_of(__file__, polynomials.__file__, machine.__file__)
+    return f"{versions} {platform.platform()} {cpu} {ours}"
 
 
 def _text_of(*files: str) -> str:
@@ -150,30 +160,85 @@ def compile(
     signature: str,
     *,
     contract: bool = False,
+    reorder: bool = False,
     source: str | None = None,
+    prepare: Callable[[], object] = lambda: None,
 ) -> Callable[..., Any]:
     """The machine code of a function for one signature, from disk where it is known.
 
-    ``contract`` lets a product and a sum be rounded once.  ``source`` is what the function was
-    made of; if not given, the file it stands in.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
+    ``contract`` lets a product and a sum be rounded once, ``reorder`` sums be added up in another
+    order (in this function, not in those it calls).  ``source`` is what the function was
+    made of; if not given, the file it stands in.  ``prepare`` is called where the function is about
+    to be compiled, or called as it is.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
     """
-    import numba
-
-    if numba.config.DISABLE_JIT:
+    if _asked_for("NUMBA_DISABLE_JIT"):
+        prepare()
         return function
-    fastmath = {"contract"} if contract else False
-    kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
-    folder = cache_folder()
+    checking = _asked_for("NUMBA_BOUNDSCHECK")  # which is no part of a file's name
+    folder = None if checking else cache_folder()
+    path = None
     if folder is not None:
         if source is None:
             source = _text_of(function.__code__.co_filename)
-        name = function.__name__
-        parts = (_makers(), source, name, signature, str(contract))
+        parts = (_makers(), source, function.__name__, signature, f"{contract} {reorder}")
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        kernel._cache = _File(folder, name, digest)
-    kernel.compile(signature)
+        path = folder / f"{function.__name__}-{digest[:24]}.kernel"
+        payload = _read(path)
+        known = payload and machine.load(payload)
+        if known:
+            return known
+    prepare()
+    pickled = None if path is None else path.with_suffix(".numba")
+    fast = {flag for flag, wanted in (("contract", contract), ("reassoc", reorder)) if wanted}
+    kernel = _by_numba(function, signature, fast, pickled)
+    if checking or (pickled is not None and pickled.exists()):
+        return kernel
+    (compiled,) = kernel.overloads.values()
+    payload = _packed(compiled)
+    known = payload and machine.load(payload)
+    if known and path is not None:
+        _write(path, payload)
+    elif pickled is not None:
+        from numba.core.serialize import dumps
+
+        _write(pickled, dumps(compiled._reduce()))
+    return known or kernel
+
+
+def _asked_for(variable: str) -> bool:
+    return os.environ.get(variable, "0") not in ("", "0")
+
+
+def _by_numba(
+    function: Callable[..., Any], signature: str, fast: set[str], path: Path | None
+) -> Any:
+    import numba
+
+    kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fast or False)(function)
+    if path is not None:
+        kernel._cache = _Pickled(path)
+    notice = threading.Timer(1, _say_what_takes_long, [function.__name__, path])
+    notice.name, notice.daemon = "retrograd kernels", True
+    notice.start()
+    try:
+        kernel.compile(signature)
+    finally:
+        notice.cancel()
     kernel.disable_compile()
-    return kernel  # type: ignore[no-any-return]
+    return kernel
+
+
+def _say_what_takes_long(name: str, path: Path | None) -> None:
+    kept = "once for every process" if path is None else f"once; it is kept in {path.parent}"
+    print(f"retrograd: compiling {name}, {kept}", file=sys.stderr, flush=True)
+
+
+def _packed(compiled: Any) -> bytes | None:
+    """What `machine.load` turns into a kernel; None for one that needs Numba to run."""
+    try:
+        return machine.pack(compiled)
+    except Exception:  # another version of Numba or LLVM than the one this was written for
+        return None
 
 
 # ---------------------------------------------------------------- threads
@@ -246,6 +311,41 @@ def share(work: Callable[[int, int], Any], total: int, grain: int) -> None:
         raise job.error
 
 
+def launch(
+    kernel: Callable[..., Any],
+    arguments: Sequence[Any],
+    total: int,
+    grain: int,
+    cut: Sequence[int] | None = None,
+) -> None:
+    """Call a compiled kernel for parts of ``range(total)``, from several threads.
+
+    Arrays are cut along their first axis: of the i-th argument a part from ``start`` to ``stop``
+    gets the rows from ``start·cut[i]`` to ``stop·cut[i]``; 0 leaves it whole.  The default is 1 for
+    every array.  No part is longer than ``grain``.  This begins sooner than `share`, which may do
+    anything in a part.
+    """
+    if cut is None:
+        cut = [1 if isinstance(a, np.ndarray) and a.ndim else 0 for a in arguments]
+    count = min(threads(), -(-total // grain))
+    if isinstance(kernel, machine.Machine) and (sharers := crew()) is not None:
+        table = kernel.table(arguments, cut)
+        kernel.check(sharers.run(kernel.address, table, total, grain, count), arguments)
+        return
+
+    def work(start: int, stop: int) -> None:
+        kernel(*[a[start * c : stop * c] if c else a for a, c in zip(arguments, cut, strict=True)])
+
+    share(work, total, grain)
+
+
+@cache
+def crew() -> machine.Crew | None:
+    """The threads that `launch` shares with; None where only `share` has some."""
+    with _hiring:
+        return machine.crew()
+
+
 def _hire(count: int) -> None:
     global _helpers
     with _hiring:
@@ -257,15 +357,21 @@ def _hire(count: int) -> None:
 
 
 def _help(jobs: queue.SimpleQueue[_Job]) -> None:
+    np.seterr(all="ignore")  # a setting of each thread
     while True:
         job = jobs.get()
         job.take_part()
         del job  # and with it the arrays
 
 
+forgotten_by_children: list[Callable[[], object]] = [crew.cache_clear]
+
+
 def _after_fork() -> None:
     """A forked process has none of its parent's threads, and perhaps their locks."""
     global _jobs, _helpers, _hiring
+    for forget in forgotten_by_children:
+        forget()
     _jobs, _helpers, _hiring = queue.SimpleQueue(), 0, threading.RLock()
 
 
@@ -276,7 +382,7 @@ if hasattr(os, "register_at_fork"):
 # ---------------------------------------------------------------- element by element
 
 GRAIN = 1 << 16  # elements that one thread takes at a time
-WORTH_COMPILING = 1 << 15  # elements from which a kernel beats NumPy's passes, see `quickened`
+WORTH_COMPILING = 1 << 15  # elements from which a kernel beats NumPy's passes
 
 # Words that kernels compute as vectors; the others are calls of the C library.
 VECTOR_WORDS = {
@@ -285,16 +391,6 @@ VECTOR_WORDS = {
 }
 
 SINGLES = {"exp", "expm1", "log1p", "tanh"}  # vectors in float32 only
-
-# What a word costs NumPy, in passes over memory; others cost one.
-WEIGHT = {
-    "where": 3,
-    "exp": 2,
-    "expm1": 2,
-    "log1p": 2,
-    "tanh": 2,
-    "erf": 4,
-}
 
 
 class Elementwise:
@@ -318,15 +414,23 @@ class Elementwise:
         )
         self.loop: Callable[..., Any] | None = None
 
-    def _compile(self) -> Callable[..., Any]:
+    def compiled(self) -> Callable[..., Any]:
+        """The loop: it takes flat arrays and numbers, and last the array of the results."""
+        if self.loop is not None:
+            return self.loop
         with _hiring:
             if self.loop is None:
-                space = {"__name__": __name__, **_compiled_words(self.dtype.name)}
+                space: dict[str, Any] = {"__name__": __name__}
                 exec(self.source, space)
-                space["formula"] = _inner(space["formula"])
+
+                def prepare() -> None:
+                    space.update(compiled_words(self.dtype.name))
+                    space["formula"] = inner(space["formula"])
+
                 self.loop = compile(
-                    space[self.name], self.signature, contract=True, source=self.source
-                )
+                    space[self.name], self.signature, contract=True, source=self.source,
+                    prepare=prepare,
+                )  # fmt: skip
             return self.loop
 
     def __call__(self, *arguments: Any) -> Array:
@@ -336,7 +440,7 @@ class Elementwise:
         if any(a.shape != shape for a in arrays):
             shape = np.broadcast_shapes(*[a.shape for a in arrays])
         result = np.empty(shape, self.dtype)
-        loop = self.loop or self._compile()
+        loop = self.compiled()
         flat = [
             self._flat(a, shape) if is_array else self.dtype.type(a)
             for a, is_array in zip(arguments, self.arrays, strict=True)
@@ -383,54 +487,6 @@ def elementwise(op: Any, input: str | None = None, dtype: str = "float32") -> El
     return Elementwise(arguments(rule), print_rule(rule), dtype, name, op.settings)
 
 
-def quickened(op: Any, input: str | None = None) -> Callable[..., Array] | None:
-    """The body of an op, or its rule for ``input``, with a kernel for large float arrays.
-
-    None where no kernel beats NumPy: formulas of a single operation, and words that a kernel
-    computes no faster.  The size alone decides, so the same call always gives the same bits.
-    """
-    rule = op.body if input is None else op.rules[input]
-    if op.kind != "elementwise" or op.promote == "bool" or op.uncounted or rule is None:
-        return None
-    names = arguments(rule)
-    types = _types_that_gain(rule)
-    if not types or not {"g", *op.inputs, *op.outputs, *op.settings}.issuperset(names):
-        return None
-    numbers = [i for i, n in enumerate(names) if n in op.settings]
-    others = [i for i, n in enumerate(names) if i and n not in op.settings]
-
-    def quick(*args: Any) -> Array:
-        x = args[0]
-        if (
-            type(x) is np.ndarray
-            and x.size >= WORTH_COMPILING
-            and x.dtype in types
-            and all(type(args[i]) is np.ndarray and args[i].dtype == x.dtype for i in others)
-            and all(type(args[i]) in (int, float) for i in numbers)
-        ):
-            return elementwise(op, input, x.dtype.name)(*args)
-        return rule(*args)  # type: ignore[no-any-return]
-
-    return quick
-
-
-def _types_that_gain(rule: Callable[..., Any]) -> set[np.dtype[Any]]:
-    """The float types for which one compiled loop was measured at least 1.5 times as fast."""
-    used: set[str] = set()
-    try:
-        tree = ast.parse(print_rule(rule, used=used))
-    except TypeError:  # it branches on a setting
-        return set()
-    nodes = list(ast.walk(tree))
-    words = [n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-    passes = len([n for n in nodes if isinstance(n, (ast.BinOp, ast.UnaryOp, ast.Compare))])
-    passes += sum(WEIGHT.get(word, 1) for word in words)
-    if passes < 4 or any(isinstance(n, (ast.Pow, ast.FloorDiv, ast.Mod)) for n in nodes):
-        return set()
-    types = {np.dtype("float32")} if used <= VECTOR_WORDS | SINGLES else set()
-    return types | {np.dtype("float64")} if used <= VECTOR_WORDS else types
-
-
 def erf(x: Array) -> Array:
     """``2/√π ∫₀ˣ exp(-t²) dt`` of float32 or float64, element by element."""
     if x.dtype.kind != "f":
@@ -456,7 +512,7 @@ def _with_typed_literals(formula: str) -> str:
 # ---------------------------------------------------------------- the words, compiled
 
 
-def _inner(function: Callable[..., Any]) -> Any:
+def inner(function: Callable[..., Any]) -> Any:
     """A function that LLVM puts in its caller's place, which lets it make vectors of the whole."""
     import numba
 
@@ -466,7 +522,7 @@ def _inner(function: Callable[..., Any]) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _compiled_words(dtype: str) -> dict[str, Any]:
+def compiled_words(dtype: str) -> dict[str, Any]:
     """What the words of a formula mean in a kernel of one element type."""
     import math
 
@@ -477,12 +533,12 @@ def _compiled_words(dtype: str) -> dict[str, Any]:
               "atan": "arctan", "atan2": "arctan2", "atanh": "arctanh", "pow": "power",
               "round": "rint", "shift_left": "left_shift",
               "shift_right": "right_shift"}  # fmt: skip
-    own = {"f": getattr(np, dtype), "where": _inner(where), "erf": math.erf, "erfc": math.erfc}
+    own = {"f": getattr(np, dtype), "where": inner(where), "erf": math.erf, "erfc": math.erfc}
     others = [w for w in scalar.SCALAR_WORDS if w not in own]
     words = own | {w: getattr(np, numpys.get(w, w)) for w in others}
     if dtype == "float32":
         space = {**vars(polynomials), "where": words["where"]}
         for name in ("exp", "expm1", "log1p", "tanh", "erf"):
             plain = FunctionType(getattr(polynomials, name).__code__, space, name)
-            space[name] = words[name] = _inner(plain)
+            space[name] = words[name] = inner(plain)
     return words

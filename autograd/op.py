@@ -6,7 +6,8 @@ On a printer (`printer.py`) they are text.
 
 **The names a rule asks for are what the tape keeps**: an input, ``out`` (or the name of another
 output), ``<input>_shape``, ``<input>_dtype``.  ``g`` and settings cost nothing.  A rule's names
-count only when its own input wants a gradient.
+count only when its own input wants a gradient.  What several rules need can be a rule of its own,
+``shared``, which is computed once for all that ask for it by that name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 from . import dtypes as dt
 from . import scalar, version
 from .dtypes import dtype
+from .large import LARGE
+from .large import formula as large_formula
 from .printer import arguments, foreign_names, print_rule, read
 from .tape import Many, Node, recording, seals
 from .tensor import Tensor, node_of, wrap
@@ -33,6 +36,8 @@ functions: dict[str, Callable[..., Any]] = {}  # every public op and composite, 
 
 
 words: dict[str, Callable[..., Any]] = {}  # tensor meanings that are no public function
+array_words: dict[str, Callable[..., Any]] = {}  # and what those mean for arrays
+announced: set[str] = set()  # what rules name before it is declared
 
 
 class Words:
@@ -54,8 +59,33 @@ class Words:
         return found
 
 
+class ArrayWords:
+    """The words of the rules, meaning functions of arrays: an op that is named is its body."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in array_words:
+            found = array_words[name]
+        elif hasattr(scalar, name):
+            found = getattr(scalar, name)
+        else:
+            found = registry[name].body
+        setattr(self, name, found)
+        return found
+
+
 TENSOR_WORDS = Words()
-WORDS = frozenset(n for n, word in vars(scalar).items() if callable(word) and n[0] != "_")
+ARRAY_WORDS = ArrayWords()
+SCALAR = frozenset(n for n, word in vars(scalar).items() if callable(word) and n[0] != "_")
+
+
+def announce(*names: str) -> None:
+    """Let rules name ops and words that are declared further down."""
+    announced.update(names)
+
+
+def unkept_announcements() -> set[str]:
+    """What was announced and never declared; `ops` asks when all is declared."""
+    return announced - {*registry, *words}
 
 
 class Op:
@@ -84,6 +114,7 @@ class Op:
         cases: Sequence[Any] = (),
         symbol: str | None = None,
         aliases: bool = False,
+        shared: Rule | None = None,
     ):
         self.kind = kind
         self.body = self.declared = body
@@ -102,6 +133,7 @@ class Op:
         self.cases = cases
         self.symbol = symbol
         self.aliases = aliases  # whether the result may be a view of the first input
+        self.shared = shared  # what several rules need and ask for by this name: computed once
         self.backward_name = "".join(p.title() for p in self.name.split("_") if p) + "Backward0"
         self.function: Callable[..., Any]
 
@@ -140,17 +172,20 @@ class Op:
             raise TypeError(f"{self.name}: {sorted(extra)} are derivatives of no input")
         known = {"g", "i", *self.settings, *self.inputs, *self.outputs}
         known |= {f"{n}_{fact}" for n in self.inputs for fact in ("shape", "dtype")}
-        for name, rule in found.items():
+        if self.shared is not None:
+            known.add("shared")
+        for name, rule in {**found, "shared": self.shared}.items():
             if rule is None:
                 continue
             unknown = set(arguments(rule)) - known
             if unknown:
                 raise TypeError(f"{self.name}: d_{name} asks for unknown {sorted(unknown)}")
-            outside = foreign_names(rule, WORDS)
+            outside = foreign_names(rule, SCALAR) - {*registry, *words, *announced}
             if outside:
                 raise TypeError(
                     f"{self.name}: d_{name} uses {sorted(outside)}; a rule may use its parameters, "
-                    "literals and the words of scalar, so that it can be read in other ways"
+                    "literals, the words of scalar and other ops, so that it can be read in other "
+                    "ways"
                 )
             if self.kind == "elementwise" and not set(arguments(rule)) & set(self.settings):
                 print_rule(rule)  # complains of a rule that branches on a value
@@ -159,12 +194,19 @@ class Op:
     def _decide_what_to_keep(self) -> None:
         demand: dict[str, int] = {}
         for bit, rule in enumerate(self.rules.values()):
-            for name in () if rule is None else arguments(rule):
+            for name in self.names_of(rule):
                 if name not in ("g", "i") and name not in self.settings:
                     demand[name] = demand.get(name, 0) | 1 << bit
         self.kept_names = tuple(demand)
         # For each kept name: which inputs' rules want it, and where its value is found.
         self.keeping = tuple((demand[name], *self._origin(name)) for name in demand)
+
+    def names_of(self, rule: Rule | None) -> tuple[str, ...]:
+        """What a rule asks for, also by way of what it shares with others."""
+        names = () if rule is None else arguments(rule)
+        if self.shared is None or "shared" not in names:
+            return names
+        return *(n for n in names if n != "shared"), *arguments(self.shared)
 
     def _origin(self, name: str) -> tuple[str, int]:
         if name in self.outputs:
@@ -205,7 +247,7 @@ class Op:
     def __getattr__(self, name: str) -> Any:
         """Write the derivative functions when first asked for: import stays quick."""
         if name == "pull":
-            self.pull = self._write_pull(scalar, "node.kept")
+            self.pull = self._write_pull(ARRAY_WORDS, "node.kept")
             return self.pull
         if name == "pull_tensors":
             self.pull_tensors = self._write_pull(TENSOR_WORDS, "revive(node)")
@@ -225,20 +267,28 @@ class Op:
             def pull(g, node):
                 b, a, = node.kept
                 n0, n1, = node.inputs
+                if g.size >= 32768:
+                    return (None if n0 is None else large0(g, b), …)
                 return (None if n0 is None else g * b, None if n1 is None else g * a,)
         """
-        terms = []
-        for index, rule in enumerate(self.rules.values()):
-            if rule is None:
-                terms.append("None")
-                continue
-            term = self._term(rule, f"d{index}", words, space)
+        terms, large_terms, before = [], [], []
+        if self.shared is not None:
+            asking = [r is not None and "shared" in arguments(r) for r in self.rules.values()]
+            idle = " and ".join(f"n{i} is None" for i, asks in enumerate(asking) if asks)
+            term = self._term(self.shared, "d_shared", words, space)
+            before.append(f"    shared = {term if all(asking) else f'None if {idle} else {term}'}")
+        for index, (name, rule) in enumerate(self.rules.items()):
+            term = large = self._term(rule, f"d{index}", words, space)
+            if words is ARRAY_WORDS and (formula := large_formula(self, name)):
+                space[f"large{index}"] = formula
+                large = f"large{index}({', '.join(arguments(formula.rule))})"
             if self.variadic:
                 terms = [f"*(None if n is None else {term} for i, n in enumerate(node.inputs))"]
-            elif len(self.rules) == 1:  # recorded only because its one input wants a gradient
-                terms.append(term)
-            else:
-                terms.append(f"None if n{index} is None else {term}")
+                continue
+            # One that has only one input was recorded because that wants a gradient.
+            asks = f"None if n{index} is None else " if len(self.rules) > 1 and rule else ""
+            terms.append(asks + term)
+            large_terms.append(asks + large)
         lines = ["def pull(g, node):"]
         if self.kept_names:
             lines.append(f"    {', '.join(self.kept_names)}, = {kept}")
@@ -246,17 +296,23 @@ class Op:
             lines.append(f"    {', '.join(self.settings)}, = node.settings")
         if len(self.rules) > 1:
             lines.append(f"    {', '.join(f'n{i}' for i in range(len(self.rules)))}, = node.inputs")
+        lines += before
+        if large_terms != terms and not self.variadic:
+            lines.append(f"    if g.size >= {LARGE}:")
+            lines.append(f"        return ({', '.join(large_terms)},)")
         lines.append(f"    return ({', '.join(terms)},)")
         return "\n".join(lines)
 
-    def _term(self, rule: Rule, name: str, words: Any, space: dict[str, Any]) -> str:
+    def _term(self, rule: Rule | None, name: str, words: Any, space: dict[str, Any]) -> str:
         """The text of one derivative: its formula where it can be printed, else a call."""
+        if rule is None:
+            return "None"
         if self.kind == "elementwise" and not self.settings:
             used: set[str] = set()
             text = print_rule(rule, used=used)
             space.update({word: getattr(words, word) for word in used})
             return text
-        space[name] = rule if words is scalar else read(rule, words)
+        space[name] = read(rule, words)
         return f"{name}({', '.join(arguments(rule))})"
 
     def __repr__(self) -> str:

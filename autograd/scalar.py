@@ -51,7 +51,7 @@ from numpy import arctan2 as atan2
 from numpy import arctanh as atanh
 
 from . import dtypes as dt
-from . import shapes
+from . import recurrence, shapes
 from .shapes import expand, sum_to
 
 Array = np.ndarray[Any, Any]
@@ -170,56 +170,6 @@ def shift_right(a: Any, b: Any) -> Any:
 # ---------------------------------------------------------------- words of structure
 
 
-def convolution(x: Array, w: Array, *settings: Any) -> Array:
-    """Filters slid over images; see `convolving`, as for the next two."""
-    from . import convolving
-
-    return convolving.convolution(x, w, *settings)
-
-
-def convolution_input(y: Array, w: Array, *settings: Any) -> Array:
-    """The transposed convolution."""
-    from . import convolving
-
-    return convolving.convolution_input(y, w, *settings)
-
-
-def convolution_weight(x: Array, y: Array, *settings: Any) -> Array:
-    """The weight's gradient."""
-    from . import convolving
-
-    return convolving.convolution_weight(x, y, *settings)
-
-
-def im2col(x: Array, *window: Any) -> Array:
-    """Windows as columns; see `windows`, as for the next."""
-    from . import windows
-
-    return windows.columns(x, windows.Window(*window))
-
-
-def col2im(cols: Array, size: tuple[int, ...], *window: Any) -> Array:
-    """Columns added up to images."""
-    from . import windows
-
-    return windows.images(cols, size, windows.Window(*window))
-
-
-def of_channels(x: Array) -> Array:
-    """Total of everything in each channel of ``(N, C, *)``."""
-    n, c = x.shape[:2]
-    flat = x.reshape(n * c, math.prod(x.shape[2:]))
-    if flat.size < 1 << 18:
-        each = np.add.reduce(flat, axis=1)
-    else:
-        from . import kernels
-
-        each = np.empty(n * c, x.dtype)
-        grain = max(1, n * c // 8)
-        kernels.share(lambda i, j: np.add.reduce(flat[i:j], 1, out=each[i:j]), n * c, grain)
-    return np.add.reduce(each.reshape(n, c), axis=0)  # type: ignore[no-any-return]
-
-
 def sum(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Total along ``dim``."""
     axis = shapes.axes_of(dim, x.ndim)
@@ -252,13 +202,24 @@ def unpermute(x: Array, dims: tuple[int, ...]) -> Array:
     return x.transpose(order)
 
 
+LARGE_ROWS = 1 << 15  # elements from which rows may have a loop of their own
+SIZABLE = 2048  # elements from which a matrix may make a product that is worth sharing
+
+
+def large_dot(a: Array, b: Array) -> Array:
+    """The product of two matrices, by several threads where that is worth it."""
+    from . import products
+
+    return products.dot(a, b)
+
+
 def matmul(a: Array, b: Array) -> Array:
     """Matrix product over the last two axes.
 
     Two matrices go straight to `ndarray.dot`, which takes 0.3 µs to start against 0.7 of ``@``.
     """
     if a.ndim == 2 == b.ndim:
-        return a.dot(b)
+        return a.dot(b) if a.size < SIZABLE else large_dot(a, b)
     if a.ndim < 2 or b.ndim < 2:
         raise ValueError("vectors are made matrices by the caller")
     return np.matmul(a, b)
@@ -539,12 +500,32 @@ def place_classes(g: Array, shape: tuple[int, ...], target: Array, reduction: st
     return d
 
 
+def softmax_slope(g: Array, out: Array, dim: int) -> Array:
+    """The derivative of `softmax_along`: ``out · (g - Σ g · out)``."""
+    if out.size >= LARGE_ROWS:
+        from . import rows
+
+        if rows.suits(out, dim):
+            return rows.softmax_slope(g, out)
+    return out * (g - sum(g * out, dim, True))
+
+
+def log_softmax_slope(g: Array, out: Array, dim: int) -> Array:
+    """The derivative of `log_softmax_along`: ``g - eᵒᵘᵗ · Σ g``."""
+    if out.size >= LARGE_ROWS:
+        from . import rows
+
+        if rows.suits(out, dim):
+            return rows.log_softmax_slope(g, out)
+    return g - np.exp(out) * sum(g, dim, True)
+
+
 def cross_entropy_slope(
     g: Array, x: Array, target: Array, powers: Array, total: Array, reduction: str, smoothing: float
 ) -> Array:
     """The derivative of `cross_entropy_of_classes`: softmax less target, times the gradient."""
     g = np.asarray(portion(g, total.shape, reduction))
-    d = powers * (g / total)[:, None]
+    d = scaled_rows(powers, g / total)
     if smoothing:
         d -= (
             np.expand_dims(g * (smoothing / x.shape[1]), 1)
@@ -554,6 +535,62 @@ def cross_entropy_slope(
         g = g * (1 - smoothing)
     d.ravel()[places_of(x.shape, target)] -= g
     return d
+
+
+def lstm_slopes(
+    g: Array, x: Array, w: Any, b: Array, h0: Any, c0: Array, c: Array, gates: Array,
+    steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """The derivatives of `lstm_sequence` by ``x``, ``h0`` and ``c0``."""
+    return recurrence.lstm_back(recurrence.Arrays, g, w, c0, c, gates, steps, reverse)
+
+
+def projected_lstm_slopes(
+    g: Array, x: Array, w: Array, b: Array, r: Array, h0: Array, c0: Array, out: Array,
+    gates: Array, steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """The derivatives of `lstm_projected_sequence` by ``x``, ``rh``, ``h0``, ``c0``; then ``h``."""
+    m, n, p = recurrence.Arrays, c0.shape[1], r.shape[0]
+    slopes = recurrence.projected_lstm_back(m, g, w, r, c0, out, gates, steps, reverse)
+    return *slopes, gates[:, 3 * n :] * tanh(out[:, p:])
+
+
+def gru_slopes(
+    g: Array,
+    x: Array,
+    w: Any,
+    b: Any,
+    h0: Array,
+    out: Array,
+    gates: Array,
+    steps: Any,
+    reverse: Any,
+) -> tuple[Array, Array, Array]:
+    """The derivatives of `gru_sequence` by ``x``, by ``Wh₋ + b``, and by ``h0``."""
+    return recurrence.gru_back(recurrence.Arrays, g, w, h0, out, gates, steps, reverse)
+
+
+def rnn_slopes(
+    g: Array, x: Array, w: Array, b: Array, h0: Array, out: Array,
+    steps: Any, reverse: Any, nonlinearity: str,
+) -> tuple[Array, Array]:  # fmt: skip
+    """The derivatives of `rnn_sequence` by ``x`` and ``h0``."""
+    return recurrence.rnn_back(recurrence.Arrays, g, w, out, steps, reverse, nonlinearity)
+
+
+def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Array:
+    """The state from which each row of a sequence was computed."""
+    return recurrence.before(recurrence.Arrays, rows, initial, steps, reverse)  # type: ignore[no-any-return]
+
+
+def scaled_rows(x: Array, factor: Array) -> Array:
+    """What belongs to a row, times its factor."""
+    if x.size >= LARGE_ROWS and x.ndim == 2:
+        from . import rows
+
+        if rows.suits(x, 1):
+            return rows.scaled(x, factor)
+    return x * factor[:, None]
 
 
 def look(x: Array, steps: tuple[Any, ...]) -> Array:

@@ -146,18 +146,6 @@ def concat(tensors: Any, dim: builtins.int = ...) -> Any:
     """Tensors one after the other along an axis."""
 def concatenate(tensors: Any, dim: builtins.int = ...) -> Any:
     """Tensors one after the other along an axis."""
-def conv1d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
-    """Filters slid over sequences: ``y[f, o] = b[f] + Σ x[c, o·stride + k] · w[f, c, k]``."""
-def conv2d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
-    """Filters slid over images; see `conv1d`."""
-def conv3d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
-    """Filters slid over volumes; see `conv1d`."""
-def conv_transpose1d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
-    """Every element times the filters, added up where their windows overlap."""
-def conv_transpose2d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
-    """`conv_transpose1d` for images."""
-def conv_transpose3d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
-    """`conv_transpose1d` for volumes."""
 def copysign(input: Any, other: Any) -> Tensor:
     """The size of ``a`` with the sign of ``b``."""
 def corrcoef(input: Any) -> Any:
@@ -280,6 +268,8 @@ def greater(input: Any, other: Any) -> Tensor:
     """Where the first is larger."""
 def greater_equal(input: Any, other: Any) -> Tensor:
     """Where the first is not smaller."""
+def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of a GRU."""
 def gt(input: Any, other: Any) -> Tensor:
     """Where the first is larger."""
 def hardshrink(input: Any, lambd: builtins.float = ...) -> Tensor:
@@ -374,6 +364,8 @@ def logspace(start: Any, end: Any, steps: builtins.int, base: builtins.float = .
     """``base`` raised to `linspace`."""
 def logsumexp(input: Any, dim: Any, keepdim: builtins.bool = ...) -> Tensor:
     """``log Σ eˣ`` along ``dim``, without overflow."""
+def lstm_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of an LSTM: the new ``h`` and ``c`` from the pair ``hx``."""
 def lt(input: Any, other: Any) -> Tensor:
     """Where the first is smaller."""
 def manual_seed(seed: Any) -> Any:
@@ -502,6 +494,10 @@ def reshape(input: Any, *shape: Any) -> Tensor:
     """The same elements in the same order, in another shape; a copy only where it must be."""
 def result_type(tensor1: Any, tensor2: Any) -> Any:
     """The type in which an operation of the two would compute."""
+def rnn_relu_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of Elman's network with `relu`: ``max(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ, 0)``."""
+def rnn_tanh_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Any:
+    """One step of Elman's network: ``tanh(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ)``."""
 def roll(input: Any, shifts: Any, dims: Any = ...) -> Any:
     """Entries moved on by ``shifts``; what leaves at one end comes in at the other."""
 def rot90(input: Any, k: builtins.int = ..., dims: Any = ...) -> Any:

@@ -1,102 +1,152 @@
-"""An engine in a process of its own, which times workloads when it is told to.
-
-The parent talks to it in lines of JSON over its standard input and output.  Run as a program
-(``python -m benchmarks.engine retrograd 2``) this file is the child.
-"""
+"""The parent's end of an engine: a child process that is asked, waited for, and given up on."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import contextlib
 import json
 import os
-import statistics
+import select
+import shutil
+import signal
 import subprocess
 import sys
-import time
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-MODULES = {"retrograd": "retrograd", "pytorch": "torch"}
-ROUND_SECONDS = 0.15  # how long one side runs in one round
+from .child import MODULES
+
+__all__ = ["NAMES", "Engine", "EngineError", "absent", "environment"]
+
+NAMES = tuple(MODULES)
+ROOT = Path(__file__).resolve().parent.parent
+COMPILING = 90.0  # seconds that torch.compile gets for one workload
+ANSWERING = 240.0  # seconds for anything else
 
 
-def installed(name: str) -> bool:
-    """Whether an engine's package can be imported."""
-    return importlib.util.find_spec(MODULES[name]) is not None
+class EngineError(Exception):
+    """An engine ended, or took too long; the text says which, and why."""
+
+
+def absent(name: str) -> str | None:
+    """Why an engine cannot take part here, in words; None if it can."""
+    if find_spec(MODULES[name]) is None:
+        return f"{MODULES[name]} is not installed"
+    if name == "torch.compile":
+        if not any(map(shutil.which, (os.environ.get("CXX") or "g++", "g++", "clang++", "c++"))):
+            return "it needs a C++ compiler, and there is none"
+        if find_spec("torch._inductor") is None:
+            return "this PyTorch has no compiler"
+    return None
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The variables of a child: everything may use so many threads, and no more."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+             "VECLIB_MAXIMUM_THREADS")  # fmt: skip
+    flags = os.environ.get("XLA_FLAGS", "")
+    if threads == 1:
+        flags += " --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    return {
+        **os.environ,
+        **dict.fromkeys(names, str(threads)),
+        "XLA_FLAGS": flags.strip(),
+        "JAX_PLATFORMS": "cpu",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # in the child itself, whose time is accounted for
+    }
 
 
 class Engine:
-    """The parent's end of a child process."""
+    """A child process; used as a context, which ends it."""
 
     def __init__(self, name: str, threads: int):
-        self.name = name
-        counts = {v: str(threads) for v in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-                                            "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}  # fmt: skip
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.engine", name, str(threads)],
+        self.name, self.threads = name, threads
+        self.version = "?"
+        self.process: subprocess.Popen[str] | None = None
+        self._said: Any = None
+        self.start()
+
+    def start(self) -> None:
+        """Start the child; raises `EngineError` if it does not come up."""
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the child
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.child", self.name, str(self.threads)],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._said,
             text=True,
-            env={**os.environ, **counts},
+            env=environment(self.threads),
+            start_new_session=True,  # Ctrl-C is the parent's to hear
         )
-        self.version: str = self._receive()["version"]
+        try:
+            self.version = self._receive(ANSWERING).get("version", "?")
+        except EngineError:
+            self.stop()
+            raise
 
-    def time(self, family: str, name: str) -> float:
-        """Seconds per operation in one round of a workload."""
-        assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps({"family": family, "name": name}) + "\n")
-        self._child.stdin.flush()
-        seconds: float = self._receive()["seconds"]
-        return seconds
+    @property
+    def pid(self) -> int | None:
+        """The child's number, if it runs."""
+        return self.process.pid if self.process else None
 
-    def close(self) -> None:
-        """Let the child end."""
-        assert self._child.stdin is not None
-        self._child.stdin.close()
-        self._child.wait(timeout=30)
+    def ask(self, do: str, **what: Any) -> dict[str, Any]:
+        """Let the child do something; it is started anew if it had ended."""
+        if self.process is None:
+            self.start()
+        assert self.process is not None
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended; the answer that is missing says so
+            self.process.stdin.write(json.dumps({"do": do, **what}) + "\n")
+            self.process.stdin.flush()
+        seconds = COMPILING if self.name == "torch.compile" and do == "prepare" else ANSWERING
+        try:
+            return self._receive(seconds)
+        except EngineError:
+            self.stop()
+            raise
 
-    def _receive(self) -> dict[str, Any]:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        if not ready:
+            what = "compile" if self.name == "torch.compile" else "answer"
+            raise EngineError(f"it took more than {seconds:g} s to {what}")
+        line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(
-                f"{self.name}: the benchmark process ended early; see its output above"
-            )
+            raise EngineError(f"its process ended early{self._last_words()}")
         answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            if "version" not in answer and self.version == "?":
+                raise EngineError(answer["error"])
+            answer["details"] = self._last_words()
         return answer
 
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        lines = [line.strip() for line in self._said.read().splitlines() if line.strip()]
+        return f": {lines[-1]}" if lines else ""
 
-def serve(name: str, threads: int) -> None:
-    """The child: answer every request with the seconds of one round."""
-    from .workloads import FAMILIES
+    def stop(self) -> None:
+        """End the child, gently if it listens."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        try:
+            process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._said.close()
 
-    torch = importlib.import_module(MODULES[name])
-    if hasattr(torch, "set_num_threads"):
-        torch.set_num_threads(threads)
-    print(json.dumps({"version": torch.__version__}), flush=True)
-    prepared: dict[tuple[str, str], Any] = {}
-    for line in sys.stdin:
-        request = json.loads(line)
-        key = request["family"], request["name"]
-        if key not in prepared:
-            torch.manual_seed(0)
-            prepared[key] = FAMILIES[key[0]][key[1]](torch)
-            one_round(*prepared[key], seconds=ROUND_SECONDS)  # warm up
-        print(json.dumps({"seconds": one_round(*prepared[key])}), flush=True)
+    def __enter__(self) -> Engine:
+        return self
 
-
-def one_round(step: Any, count: int, seconds: float = ROUND_SECONDS) -> float:
-    """The median time of a call, per operation, over about ``seconds``."""
-    times = []
-    end = time.perf_counter() + seconds
-    while True:
-        start = time.perf_counter()
-        step()
-        now = time.perf_counter()
-        times.append(now - start)
-        if now > end:
-            return statistics.median(times) / count
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    def __exit__(self, *_: object) -> None:
+        self.stop()

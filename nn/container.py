@@ -7,6 +7,7 @@ its key, so that it is found by ``parameters()``, moved, saved and printed.
 from __future__ import annotations
 
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, groupby
@@ -85,6 +86,21 @@ class _Row(Module):
         removed = self[key]
         del self[key]
         return removed
+
+
+class Container(Module):
+    """A module with children given by name; PyTorch's old base class, which warns."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        warnings.warn(
+            "`nn.Container` is deprecated. All of its functionality is now implemented in "
+            "`nn.Module`. Subclass that instead.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__()
+        for key, value in kwargs.items():
+            self.add_module(key, value)
 
 
 class Sequential(_Row):

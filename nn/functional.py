@@ -15,7 +15,7 @@ import numpy as np
 from ..autograd import Tensor, float64, int64, no_grad
 from ..autograd.creation import empty_like, ones_like, zeros, zeros_like
 from ..autograd.inplace import write
-from ..autograd.ops import activation, gate, transcendental
+from ..autograd.ops import activation, gate, rearrange, transcendental
 from ..autograd.ops.convolution import (
     conv1d,
     conv2d,
@@ -24,9 +24,13 @@ from ..autograd.ops.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from ..autograd.ops.index import embedding_rows, pick, where
 from ..autograd.ops.linalg import affine, linear_map
 from ..autograd.tensor import wrap
+from .attention import (
+    multi_head_attention_forward,
+    scaled_dot_product_attention,
+)
+from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
@@ -37,6 +41,7 @@ from .dropout import (
     feature_alpha_dropout,
 )
 from .fold import fold, unfold
+from .lookup import embedding, embedding_bag
 from .loss_by_element import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -53,6 +58,7 @@ from .loss_by_element import (
 from .loss_by_row import (
     cosine_embedding_loss,
     cross_entropy,
+    linear_cross_entropy,
     margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
@@ -61,7 +67,53 @@ from .loss_by_row import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from .norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
 from .padding import pad
+from .pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from .resample import (
+    affine_grid,
+    grid_sample,
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 
 # ---------------------------------------------------------------- activations
 
@@ -72,6 +124,9 @@ softplus = activation.softplus
 logsigmoid = gate.logsigmoid
 hardshrink = gate.hardshrink
 prelu = gate.prelu
+channel_shuffle = native_channel_shuffle = rearrange.channel_shuffle
+pixel_shuffle = rearrange.pixel_shuffle
+pixel_unshuffle = rearrange.pixel_unshuffle
 
 
 def _given(input: Tensor, out: Tensor, inplace: bool, name: str) -> Tensor:
@@ -364,69 +419,28 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return wrap((classes[..., None] == np.arange(num_classes)).astype(np.int64))
 
 
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """The rows of ``weight`` that ``input`` names.
-
-    The row ``padding_idx`` gets no gradient.  Rows longer than ``max_norm`` are first shortened to
-    it, in place.  Raises `IndexError` for a row that is not there.
-
-    Shape: ``(*), (V, D) → (*, D)``
-    """
-    if sparse:
-        raise NotImplementedError("embedding(sparse=True): gradients here are dense")
-    if input.dtype.name not in ("int64", "int32"):
-        raise RuntimeError(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
-            f"Long, Int; but got {input.dtype} instead: convert it with .long()"
-        )
-    if weight.ndim != 2:
-        raise RuntimeError(f"'weight' must be 2-D, not {list(weight.shape)}")
-    rows = weight.shape[0]
-    if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
-            raise AssertionError(
-                f"Padding_idx must be within num_embeddings: {padding_idx} is not in [0, {rows})"
-            )
-        padding_idx %= rows
-    if max_norm is not None:
-        _shorten_rows(weight, input, max_norm, norm_type)
-    out = embedding_rows(weight, input)
-    scale = None
-    if scale_grad_by_freq:
-        _, place, count = np.unique(input.array, return_inverse=True, return_counts=True)
-        scale = 1 / count[place].reshape(input.shape)
-    if padding_idx is not None:
-        kept = input.array != padding_idx
-        scale = kept if scale is None else scale * kept
-    if scale is None:
-        return out  # type: ignore[no-any-return]
-    return gate.scale_gradient(out, wrap(scale).to(out.dtype).unsqueeze(-1))  # type: ignore[no-any-return]
-
-
-def _shorten_rows(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
-    with no_grad():
-        used = wrap(np.unique(index.array))
-        found = pick(weight.detach(), (used.array,))
-        length = found.norm(norm_type, 1, keepdim=True)
-        shorter = found * (max_norm / (length + 1e-7))
-        weight[used] = where(length > max_norm, shorter, found)
-
-
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
+    "affine_grid",
     "alpha_dropout",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -436,6 +450,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -443,11 +458,18 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_with_indices",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
+    "group_norm",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
@@ -456,31 +478,54 @@ __all__ = [
     "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "margin_ranking_loss",
+    "max_pool1d",
+    "max_pool1d_with_indices",
+    "max_pool2d",
+    "max_pool2d_with_indices",
+    "max_pool3d",
+    "max_pool3d_with_indices",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
+    "native_channel_shuffle",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
     "relu_",
+    "rms_norm",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",
@@ -499,4 +544,7 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

@@ -216,6 +216,10 @@ def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     return everywhere.register_full_backward_hook(hook)
 
 
+# As on a module: PyTorch's older hook is the full one here.
+register_module_backward_hook = register_module_full_backward_hook
+
+
 # ---------------------------------------------------------------- backward hooks
 
 

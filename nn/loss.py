@@ -6,6 +6,7 @@ Every loss takes ``reduction``: "mean" (the default), "sum" or "none".  ``size_a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 from ..autograd import Tensor
@@ -278,6 +279,27 @@ class NLLLoss(_WeightedLoss):
         return by_row.nll_loss(
             input, target, self.weight, None, self.ignore_index, None, self.reduction
         )
+
+
+class NLLLoss2d(NLLLoss):
+    """`NLLLoss` by its old name, with PyTorch's warning; for maps of classes (N, H, W)."""
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        warnings.warn(
+            "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in "
+            "replacement and see https://pytorch.org/docs/main/nn.html#torch.nn.NLLLoss for more "
+            "details.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(weight, size_average, ignore_index, reduce, reduction)
 
 
 class MultiMarginLoss(_WeightedLoss):

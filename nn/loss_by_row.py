@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..autograd.ops.activation import log_softmax_along, relu
 from ..autograd.ops.arithmetic import minimum
 from ..autograd.ops.gate import logsigmoid
 from ..autograd.ops.index import pick, where
+from ..autograd.ops.linalg import affine, linear_map
 from ..autograd.ops.loss import cross_entropy_of_classes, score_of_classes
 from ..autograd.tensor import wrap
 from .distance import pairwise_distance
@@ -71,6 +73,80 @@ def cross_entropy(
         even = (log_softmax_along(input, 1) * column).sum(1)
         terms = terms * (1 - label_smoothing) - even * (label_smoothing / input.shape[1])
     return _total(terms, share, ignored, reduction)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:
+    """`cross_entropy` of ``x Wᵀ + b``.
+
+    ``options``, of how PyTorch cuts the logits into pieces, have no effect on the result.
+
+    Raises `RuntimeError` where shapes do not fit, or for an ``ignore_index`` beside probabilities.
+
+    Shape: ``(N, D)`` or ``(D)``, weight ``(C, D)`` or ``(C, *, D)``, bias ``(C, *)``; targets are
+    classes ``(N, *)`` or probabilities ``(N, C, *)``
+
+    >>> import retrograd as rg
+    >>> F = rg.nn.functional
+    >>> F.linear_cross_entropy(rg.ones(2, 3), rg.zeros(4, 3), rg.tensor([0, 3]))
+    tensor(1.3863)
+    """
+    if not 1 <= input.ndim <= 2:
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    if linear_weight.ndim < 2:
+        raise RuntimeError(
+            f"expected linear_weight with dimensionality at least 2, got {linear_weight.ndim}"
+        )
+    classes, *more, features = linear_weight.shape
+    if input.shape[-1] != features:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {features}, respectively"
+        )
+    if linear_bias is not None and tuple(linear_bias.shape) != (classes, *more):
+        raise RuntimeError(
+            f"expected linear_bias shape {(classes, *more)}, got {tuple(linear_bias.shape)}"
+        )
+    if more and input.ndim == 1:
+        raise RuntimeError(
+            "K-dimensional loss defined by linear_weight shape "
+            f"{tuple(linear_weight.shape)} requires batched input, (N, {features}), got unbatched "
+            f"input with shape {tuple(input.shape)}"
+        )
+    shape = (*input.shape[:-1], classes, *more)
+    if tuple(target.shape) == shape and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    if options is not None and (more or label_smoothing or target.dtype is not int64):
+        warnings.warn(
+            "linear_cross_entropy: ``options`` ignored; chunked path needs reduction in "
+            "{'mean','sum','none'}, label_smoothing == 0, target.dtype == int64, out_features == "
+            f"(). Got reduction={reduction!r}, label_smoothing={label_smoothing}, "
+            f"target.dtype={target.dtype}, out_features={tuple(more)}",
+            stacklevel=2,
+        )
+    flat = linear_weight.reshape(-1, features) if more else linear_weight
+    if linear_bias is None:
+        logits = linear_map(input, flat)
+    else:
+        logits = affine(input, flat, linear_bias.reshape(-1))
+    return cross_entropy(
+        logits.reshape(shape) if more else logits,
+        target,
+        weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
 
 
 def _of_probabilities(
@@ -163,6 +239,11 @@ def _check_classes(
     count = shape[1]
     if weight is not None:
         _check_weight(weight, count)
+        if weight.dtype is not input.dtype:
+            raise RuntimeError(
+                f"{name}: expected scalar type {input.dtype} but found {weight.dtype}: convert the "
+                "weight to the input's type"
+            )
     if not classes.size:
         return None
     # Seen as unsigned, negative classes are the largest: one pass for both ends.

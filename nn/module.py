@@ -9,14 +9,18 @@ are kept beside it (see `members`): so ``self.weight`` in a forward takes 16 ns,
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..autograd import Tensor, bfloat16, float16, float32, float64, no_grad
+from ..autograd import Picture, Tensor, bfloat16, float16, float32, float64, no_grad
 from ..autograd import device as Device
 from ..autograd import dtype as Dtype
+from ..autograd.creation import empty_like
+from ..autograd.draw import graph_of_call
 from .hooks import (
     Hooked,
+    register_module_backward_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
     register_module_full_backward_hook,
@@ -38,6 +42,7 @@ from .state import State
 # PyTorch keeps the registrations for all modules here too.
 __all__ = [
     "Module",
+    "register_module_backward_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
@@ -77,6 +82,8 @@ class Module(Hooked, State):
     """
 
     call_super_init: bool = False  # True passes __init__'s arguments on to the next base class
+
+    dump_patches: bool = False  # PyTorch's, without meaning
 
     training: bool
 
@@ -183,7 +190,7 @@ class Module(Hooked, State):
             )
 
         def moved(t: Tensor) -> Tensor:
-            form = memory_format if t.ndim in (4, 5) else None
+            form = memory_format if memory_format and t.ndim in (4, 5) else None
             kind = dtype if t.is_floating_point() or t.is_complex() else None
             return t.to(dtype=kind, memory_format=form)  # type: ignore[no-any-return]
 
@@ -220,9 +227,50 @@ class Module(Hooked, State):
         """Raise `RuntimeError`: there is only the CPU."""
         return self.to("cuda")
 
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all parameters and buffers new memory, with whatever is in it."""
+        Device(device)
+        return self._apply(empty_like, recurse)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: forward stays as it is.  The arguments are PyTorch's, and ignored."""
+
+    ipu = xpu = mtia = cuda
+
     def share_memory(self) -> Self:
         """`Tensor.share_memory_` on all parameters and buffers."""
         return self._apply(lambda t: t.share_memory_())
+
+    # ------------------------------------------------------------ a picture
+
+    def graph(
+        self,
+        *args: Any,
+        overlay: str | None = None,
+        view: str = "forward",
+        depth: int | None = None,
+        collapse: Any = None,
+        roll: bool | None = None,
+        backward: bool | None = None,
+        max_nodes: int | None = None,
+        **kwargs: Any,
+    ) -> Picture:
+        """Call the module and draw what happened: its modules, ops, source lines, times and values.
+
+        Arguments are the module's own; the options are those of `retrograd.draw`.  If forward
+        raises, the picture ends at the op that failed, and its ``error`` is the exception.
+
+        >>> import retrograd as rg
+        >>> rg.nn.Sequential(rg.nn.Tanh(), rg.nn.Linear(2, 1)).graph(rg.ones(3, 2))
+        <Picture: 1 op, 2 leaves; keeps 24 B in 1 buffer>
+        """
+        options = {"overlay": overlay, "view": view, "depth": depth, "collapse": collapse,
+                   "roll": roll, "backward": backward, "max_nodes": max_nodes}  # fmt: skip
+        try:
+            inputs = dict(inspect.signature(self.forward).bind(*args, **kwargs).arguments)
+        except (TypeError, ValueError):  # forward itself will complain
+            inputs = {f"input {k}": x for k, x in enumerate(args)}
+        return graph_of_call(self, args, kwargs, inputs, **options)
 
     # ------------------------------------------------------------ copies and text
 

@@ -1,15 +1,17 @@
-"""Padding: more elements at the ends of the last axes."""
+"""Padding: more elements at the ends of the last axes; the function and its modules."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.ops.index import pick, put
 from ..autograd.tensor import wrap
+from .module import Module
 
 
 def pad(
@@ -91,3 +93,169 @@ def _repeated(input: Tensor, axis: int, pair: tuple[int, int], mode: str) -> Ten
     else:
         places = first + (places - first) % max(left, 1)
     return pick(input, (slice(None),) * axis + (places,))  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- modules
+
+
+class _Padding(Module):
+    axes: int
+    mode = "constant"
+    value: float | None = None
+
+    def __init__(self, padding: Any) -> None:
+        super().__init__()
+        self.padding = (
+            tuple(padding) if isinstance(padding, Iterable) else (padding,) * (2 * self.axes)
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input with a frame."""
+        return pad(input, self.padding, self.mode, self.value)
+
+    def extra_repr(self) -> str:
+        """How much is added at each side."""
+        return f"{self.padding}"
+
+
+class _ConstantPad(_Padding):
+    def __init__(self, padding: Any, value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def extra_repr(self) -> str:
+        """How much is added at each side, and what."""
+        return f"padding={self.padding}, value={self.value}"
+
+
+class ConstantPad1d(_ConstantPad):
+    """One value before and after the last axis.
+
+    ``padding`` is a number for all sides, or one for each: (before, after) of the last axis first.
+
+    >>> import retrograd as rg
+    >>> rg.nn.ConstantPad1d((1, 2), 5.0)(rg.zeros(1, 2))
+    tensor([[5., 0., 0., 5., 5.]])
+    """
+
+    axes = 1
+
+
+class ConstantPad2d(_ConstantPad):
+    """One value around the last two axes: (left, right, top, bottom)."""
+
+    axes = 2
+
+
+class ConstantPad3d(_ConstantPad):
+    """One value around the last three axes: (left, right, top, bottom, front, back)."""
+
+    axes = 3
+
+
+class _ZeroPad(_ConstantPad):
+    def __init__(self, padding: Any) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        """How much is added at each side."""
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_ZeroPad, ConstantPad1d):
+    """Zeros before and after the last axis."""
+
+
+class ZeroPad2d(_ZeroPad, ConstantPad2d):
+    """Zeros around the last two axes: (left, right, top, bottom).
+
+    >>> import retrograd as rg
+    >>> rg.nn.ZeroPad2d((1, 0, 0, 0))(rg.ones(1, 2, 1))
+    tensor([[[0., 1.],
+             [0., 1.]]])
+    """
+
+
+class ZeroPad3d(_ZeroPad, ConstantPad3d):
+    """Zeros around the last three axes: (left, right, top, bottom, front, back)."""
+
+
+class ReflectionPad1d(_Padding):
+    """The input reflected at the ends of the last axis, which are not repeated.
+
+    >>> import retrograd as rg
+    >>> rg.nn.ReflectionPad1d(2)(rg.arange(3.0).reshape(1, 3))
+    tensor([[2., 1., 0., 1., 2., 1., 0.]])
+    """
+
+    axes, mode = 1, "reflect"
+
+
+class ReflectionPad2d(_Padding):
+    """The input reflected at the ends of the last two axes: (left, right, top, bottom)."""
+
+    axes, mode = 2, "reflect"
+
+
+class ReflectionPad3d(_Padding):
+    """The input reflected at the ends of the last three axes."""
+
+    axes, mode = 3, "reflect"
+
+
+class ReplicationPad1d(_Padding):
+    """The elements at the ends of the last axis repeated.
+
+    >>> import retrograd as rg
+    >>> rg.nn.ReplicationPad1d(2)(rg.arange(3.0).reshape(1, 3))
+    tensor([[0., 0., 0., 1., 2., 2., 2.]])
+    """
+
+    axes, mode = 1, "replicate"
+
+
+class ReplicationPad2d(_Padding):
+    """The elements at the ends of the last two axes repeated: (left, right, top, bottom)."""
+
+    axes, mode = 2, "replicate"
+
+
+class ReplicationPad3d(_Padding):
+    """The elements at the ends of the last three axes repeated."""
+
+    axes, mode = 3, "replicate"
+
+
+class _CircularPad(_Padding):
+    mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input with a frame; `ValueError` for too many or too few axes."""
+        if input.ndim - self.axes not in (1, 2):
+            raise ValueError(
+                f"expected {self.axes + 1}D or {self.axes + 2}D input (got {input.ndim}D input)"
+            )
+        return super().forward(input)
+
+
+class CircularPad1d(_CircularPad):
+    """The last axis going round: what follows the end is its beginning.
+
+    >>> import retrograd as rg
+    >>> rg.nn.CircularPad1d((2, 1))(rg.arange(3.0).reshape(1, 3))
+    tensor([[1., 2., 0., 1., 2., 0.]])
+    """
+
+    axes = 1
+
+
+class CircularPad2d(_CircularPad):
+    """The last two axes going round: (left, right, top, bottom)."""
+
+    axes = 2
+
+
+class CircularPad3d(_CircularPad):
+    """The last three axes going round."""
+
+    axes = 3

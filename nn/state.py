@@ -15,6 +15,7 @@ from ..autograd import Parameter, Tensor, no_grad
 from ..autograd.hooks import RemovableHandle, add_hook
 from .hooks import Hook, Hooks
 from .members import BUFFER, MODULE, PARAMETER, members
+from .parameter import is_lazy
 from .tree import Tree
 
 EXTRA_STATE = "_extra_state"  # the key, after the prefix, of what `get_extra_state` returned
@@ -83,7 +84,7 @@ class State(Tree):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """Put this module's own parameters and buffers into `destination`."""
         for name, value in self._saved_members().items():
-            destination[prefix + name] = value if keep_vars else value.detach()
+            destination[prefix + name] = value if keep_vars or is_lazy(value) else value.detach()
         if type(self).get_extra_state is not State.get_extra_state:
             destination[prefix + EXTRA_STATE] = self.get_extra_state()
 
@@ -169,6 +170,8 @@ class State(Tree):
             key = prefix + name
             if key in state_dict:
                 new = state_dict[key]
+                if is_lazy(value):  # see `LazyModuleMixin`: it stays so for what is lazy itself
+                    continue
                 problem = _mismatch(key, value, new)
                 if problem is not None:
                     error_msgs.append(problem)
@@ -268,7 +271,7 @@ def _snapshot(root: Tree) -> Callable[[], None]:
     """A function that takes the tree back to what it is now."""
     attributes = [(module, module.__dict__.copy()) for module in root.modules()]
     values = [
-        (tensor, tensor.detach().clone())
+        (tensor, type(tensor), tensor.data if is_lazy(tensor) else tensor.detach().clone())
         for walk in (root.parameters(), root.buffers())
         for tensor in walk
     ]
@@ -278,8 +281,12 @@ def _snapshot(root: Tree) -> Callable[[], None]:
             module.__dict__.clear()
             module.__dict__.update(before)
         with no_grad():
-            for tensor, value in values:
-                tensor.copy_(value)
+            for tensor, kind, value in values:
+                if type(tensor) is kind and not is_lazy(tensor):
+                    tensor.copy_(value)
+                elif type(tensor) is not kind:  # it was materialised
+                    tensor.data = value
+                    tensor.__class__ = kind
 
     return restore
 

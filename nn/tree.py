@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..autograd import Parameter, Tensor
-from ..autograd.tensor import wrap_as
 from .members import (
     BUFFER,
     MODULE,
@@ -21,31 +20,10 @@ from .members import (
     place,
     shown,
 )
+from .parameter import Buffer
 
 if TYPE_CHECKING:
     from .module import Module
-
-
-class Buffer(Tensor):
-    """A tensor that becomes a buffer by plain assignment to an attribute of a module.
-
-    >>> import retrograd as rg
-    >>> m = rg.nn.Module()
-    >>> m.mean = rg.nn.Buffer(rg.zeros(2), persistent=False)
-    >>> [name for name, _ in m.named_buffers()], list(m.state_dict())
-    (['mean'], [])
-    """
-
-    persistent: bool
-
-    def __new__(cls, data: Tensor, *, persistent: bool = True) -> Buffer:
-        """Share the memory of ``data``."""
-        made: Buffer = wrap_as(cls, data.array)
-        made.persistent = persistent
-        return made
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
 
 
 class Tree:

@@ -32,7 +32,8 @@ Settings = Mapping[str, Any]
 Line = tuple[str, tuple[Any, ...], int]  # word, operands, and the index of the result
 
 CHUNK = 65536  # elements worked on at a time: five such float32 arrays fit the L2 cache
-WORTH_SHARING = 1 << 19  # elements; below, a loop is over before another thread is awake
+WORTH_SHARING = 1 << 16  # elements; below, a loop is over before another thread has begun
+GRAIN = 1 << 13  # elements that one thread takes at a time
 
 # What can be said in a rule: the meaning for arrays, for numbers, and the text.
 WORDS: dict[str, tuple[Callable[..., Any], Callable[..., float], str]] = {
@@ -270,11 +271,7 @@ class Program:
         if arrays[0].size < WORTH_SHARING:
             loop(*arrays, *numbers)
             return
-        kernels.share(
-            lambda start, stop: loop(*[a[start:stop] for a in arrays], *numbers),
-            arrays[0].size,
-            WORTH_SHARING // 4,
-        )
+        kernels.launch(loop, [*arrays, *numbers], arrays[0].size, GRAIN)
 
     def _compile(self, kind: np.dtype[Any]) -> Callable[..., Any]:
         words = ("sqrt", "abs", "sign", "maximum", "minimum")

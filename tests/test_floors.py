@@ -15,11 +15,13 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
-    "errors hooks shapes dtypes polynomials storage device layout allocation",
+    "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
+    "machine",
+    "attention normalization",
     "scalar format version",
     "printer",
     "kernels",
-    "microkernels threads windows",
+    "microkernels threads windows bands planes recurrence_kernels large products rows",
     "direct",
     "tape box_muller convolving",
     "anomaly",
@@ -45,8 +47,9 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 
 # Imports inside functions that go up, and why each must.
 UPWARD = {
-    ("scalar", "convolving"): "the arithmetic of convolutions knows kernels",
-    ("scalar", "windows"): "and so does that of windows",
+    ("recurrence", "recurrence_kernels"): "long sequences are worth loading the compiler for",
+    ("scalar", "rows"): "large rows have a loop of their own",
+    ("scalar", "products"): "large products are shared by the kernels' threads",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
     ("tensor", "creation"): "Tensor([1, 2]), the legacy constructor, takes data",

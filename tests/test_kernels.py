@@ -14,7 +14,7 @@ import threading
 import numpy as np
 import pytest
 import retrograd as rg
-from retrograd.autograd import kernels, polynomials
+from retrograd.autograd import kernels, large, polynomials
 from retrograd.autograd.op import registry
 
 SMALL = "import numpy as np; from retrograd.autograd import kernels; x = np.linspace(-3, 3, 5000);"
@@ -84,42 +84,87 @@ def test_polynomials_at_the_edges(name):
         np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(expected[known]))
 
 
-GAINING = [
+FORMULAS = [
     (op, name)
     for op in registry.values()
     for name in (None, *op.inputs)
-    if op.kind == "elementwise" and kernels.quickened(op, name) is not None
+    if op.kind == "elementwise" and large.formula(op, name) is not None
 ]
 
 
-@pytest.mark.parametrize(("op", "name"), GAINING, ids=[f"{o.name}-{n}" for o, n in GAINING])
-def test_a_quickened_rule_agrees_with_numpy(op, name):
+def example(op, name, size, dtype):
+    """A rule and arguments for it."""
     rule = op.body if name is None else op.rules[name]
     random = np.random.default_rng(0)
     defaults = {s: op.signature.parameters[s].default for s in op.settings}
     settings = {s: v if type(v) in (int, float) else 0.5 for s, v in defaults.items()}
-    low, high = op.domain
-    x = random.uniform(low, high, (len(inspect.signature(rule).parameters), 500)).astype("f4")
-    x = np.repeat(x, kernels.WORTH_COMPILING // 500 + 1, axis=1)
-    arguments = [settings.get(p, x[i]) for i, p in enumerate(inspect.signature(rule).parameters)]
-    with np.errstate(all="ignore"):
-        expected = rule(*arguments)
-    got = kernels.quickened(op, name)(*arguments)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-6)
+    names = list(inspect.signature(rule).parameters)
+    x = random.uniform(*op.domain, (len(names), 500)).astype(dtype)
+    x = np.repeat(x, size // 500 + 1, axis=1)
+    return rule, [settings.get(p, x[i]) for i, p in enumerate(names)]
 
 
-def test_few_elements_and_other_types_stay_with_numpy(monkeypatch):
-    monkeypatch.setattr(kernels, "elementwise", None)  # would raise if it were called
-    silu = kernels.quickened(registry["silu"])
-    assert silu(np.ones(3, np.float32)).dtype == np.float32
-    assert silu(np.ones(kernels.WORTH_COMPILING, np.float64)).dtype == np.float64
+@pytest.mark.parametrize(("op", "name"), FORMULAS, ids=[f"{o.name}-{n}" for o, n in FORMULAS])
+def test_a_formula_of_large_arrays_agrees_with_numpy(op, name):
+    for dtype, tolerance in (("float32", 2e-5), ("float64", 1e-12))[: 1 + (len(op.name) % 4 == 0)]:
+        rule, arguments = example(op, name, large.LARGE, dtype)
+        with np.errstate(all="ignore"):
+            expected = rule(*arguments)
+        got = large.formula(op, name)(*arguments)
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance / 20)
 
 
-def test_ops_that_gain_nothing_have_no_kernel():
-    assert kernels.quickened(registry["mul"]) is None
-    assert kernels.quickened(registry["log1p"]) is None
-    assert kernels.quickened(registry["sum"]) is None
+LAYOUTS = {
+    "transposed": lambda x: x.T,
+    "cut": lambda x: x[::2, 1:],
+    "expanded": lambda x: np.broadcast_to(x[:1, :1], x.shape),
+    "stretched": lambda x: np.broadcast_to(x[:, :1], x.shape),
+    "permuted": lambda x: x.reshape(60, 20, -1).transpose(1, 2, 0),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["silu", "mul", "sin"])  # a loop, a function, NumPy by parts
+def test_formulas_of_arrays_in_any_layout(name, layout):
+    op = registry[name]
+    for count in (None, "x" if name != "mul" else "a"):
+        _, arguments = example(op, count, 1 << 19, "float32")
+        arguments = [a[: 1200 * 400].reshape(1200, 400) for a in arguments]
+        for which in range(len(arguments) + 1):  # each argument in turn, then all
+            given = [LAYOUTS[layout](a) if which in (i, len(arguments)) else a
+                     for i, a in enumerate(arguments)]  # fmt: skip
+            if len({a.shape for a in given}) > 1:
+                continue
+            rule = op.body if count is None else op.rules[count]
+            got, expected = large.formula(op, count)(*given), rule(*given)
+            np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-6)
+            if which == len(arguments) and layout != "stretched":
+                assert got.strides == expected.strides
+
+
+def test_formulas_of_numbers_and_of_arrays_that_broadcast():
+    x = np.linspace(-2, 2, 600 * 400, dtype=np.float32).reshape(600, 400)
+    row, column, one = x[0], x[:, :1], np.float32(2).reshape(())
+    for name in ("mul", "maximum", "logaddexp"):
+        op = registry[name]
+        for b in (row, column, one, 2.0, 2):
+            got = large.formula(op)(x, b)
+            np.testing.assert_allclose(got, op.body(x, b), rtol=2e-6, atol=1e-6)
+            assert got.dtype == np.float32
+
+
+def test_what_is_no_array_of_one_float_type_stays_with_numpy():
+    mul = large.formula(registry["mul"])
+    x = np.ones(large.LARGE, np.float32)
+    assert mul(x, x.astype(np.float64)).dtype == np.float64
+    assert mul(x.astype(np.int64), 2).dtype == np.int64
+    assert mul(x, 1j).dtype == np.complex64
+
+
+def test_what_has_no_formula_for_large_arrays():
+    for op, name in (("add", "a"), ("sum", None), ("eq", None), ("mul", "b")):
+        assert (large.formula(registry[op], name) is None) == (op != "mul")
     with pytest.raises(TypeError, match="no elementwise kernel"):
         kernels.elementwise(registry["sum"])
 
@@ -151,13 +196,73 @@ def test_erf_of_large_tensors_of_both_types():
 
 
 @pytest.mark.usefixtures("compiler")
-def test_one_specialization_serves_readonly_and_writable_arrays():
+def test_one_kernel_serves_readonly_and_writable_arrays(folder):
     kernel = fresh_erf()
     x = np.ones(10, np.float32)
     kernel(x)
     x.flags.writeable = False
     kernel(x)
-    assert len(kernel.loop.signatures) == 1
+    assert len(files(folder)) == 1
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_kernel_refuses_arrays_it_was_not_made_for():
+    loop = fresh_erf().compiled()
+    x, out = np.ones(10, np.float32), np.zeros(10, np.float32)
+    loop(x, out)
+    closed = out.copy()
+    closed.flags.writeable = False
+    for wrong in (x.astype("f8"), x.reshape(2, 5), np.ones(20, "f4")[::2], x.astype(">f4"), 3.0):
+        with pytest.raises(TypeError, match="kernel takes"):
+            loop(wrong, out)
+    with pytest.raises(TypeError, match="kernel takes"):
+        loop(x, closed)
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_kernel_is_loaded_without_the_compiler(folder):
+    program = RUN_ERF + "; import sys; print('numba' in sys.modules)"
+    assert run(program, folder)[0] == f"{ANSWER}\nTrue"
+    assert run(program, folder)[0] == f"{ANSWER}\nFalse"
+
+
+def shift(x, y, z, scale, count, out):
+    """A kernel with arguments of all sorts, for the test below."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = x[i, j] * scale + y[j] + z[i // count]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_arrays_are_cut_into_parts(threads, monkeypatch):
+    monkeypatch.setattr(kernels, "limit", threads)
+    signature = "void(Array(float64, 2, 'C', readonly=True), Array(float64, 1, 'C', readonly=True),"
+    signature += "int64[::1], float32, int64, float64[:, ::1])"
+    kernel = kernels.compile(shift, signature)
+    random = np.random.default_rng(0)
+    for rows in (1, 7, 1000):
+        x, y = random.standard_normal((2 * rows, 3)), random.standard_normal(3)
+        z, out = np.arange(rows), np.zeros((2 * rows, 3))
+        for _ in range(20):
+            out[:] = 0
+            kernels.launch(kernel, (x, y, z, 0.5, 2, out), rows, 4, (2, 0, 1, 0, 0, 2))
+            np.testing.assert_array_equal(out, x * 0.5 + y + np.arange(rows).repeat(2)[:, None])
+
+
+def fail(out):
+    """A kernel that raises."""
+    if out[0] == 0:
+        raise ValueError("zero")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_an_error_in_a_kernel_is_raised(monkeypatch):
+    monkeypatch.setattr(kernels, "limit", 2)
+    kernel = kernels.compile(fail, "void(float64[::1])")
+    kernels.launch(kernel, [np.ones(100)], 100, 10)
+    for _ in range(3):
+        with pytest.raises((RuntimeError, ValueError)):
+            kernels.launch(kernel, [np.zeros(100)], 100, 10)
 
 
 # ---------------------------------------------------------------- threads

@@ -130,7 +130,7 @@ def test_compiled_text_computes_in_float32():
     texts = [kernels._with_typed_literals(text_of(*formula)) for formula in floating]
     names = sorted({name for formula in floating for name in values(*formula)})
     assert len(texts) >= 150
-    words = kernels._compiled_words("float32")
+    words = kernels.compiled_words("float32")
     point = {name: np.float32(0.3 + 0.1 * i) for i, name in enumerate(names)}
     for start in range(0, len(texts), 50):
         some = texts[start : start + 50]

@@ -1,11 +1,14 @@
 """The ops: declarations only.  Importing this package declares them all."""
 
+from ..op import unkept_announcements
 from . import (
     activation,
     arithmetic,
+    attention,
     compare,
     convert,
     convolution,
+    ctc,
     einsum,
     fold,
     gate,
@@ -14,8 +17,12 @@ from . import (
     join,
     linalg,
     loss,
+    norm,
     part,
+    pool,
     rank,
+    rearrange,
+    recurrent,
     reduce,
     scan,
     shape,
@@ -23,12 +30,17 @@ from . import (
     transcendental,
 )
 
+if unkept_announcements():
+    raise TypeError(f"rules name {sorted(unkept_announcements())}, which no file here declares")
+
 __all__ = [
     "activation",
     "arithmetic",
+    "attention",
     "compare",
     "convert",
     "convolution",
+    "ctc",
     "einsum",
     "fold",
     "gate",
@@ -37,8 +49,12 @@ __all__ = [
     "join",
     "linalg",
     "loss",
+    "norm",
     "part",
+    "pool",
     "rank",
+    "rearrange",
+    "recurrent",
     "reduce",
     "scan",
     "shape",

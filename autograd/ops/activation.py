@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import rows
 from .. import scalar as s
-from ..declare import composite, elementwise, opaque
+from ..declare import composite, elementwise, opaque, word
 
 
 @elementwise(promote="float", d_x=lambda g, out: g * ((1 - out) * out))
@@ -102,7 +103,7 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
 
 
 @opaque(
-    d_x=lambda g, out, dim: out * (g - s.sum(g * out, dim, True)),
+    d_x=lambda g, out, dim: s.softmax_slope(g, out, dim),
     cases=[((2, 3), {"dim": 1}), ((4,), {"dim": 0}), ((2, 3, 2), {"dim": -2})],
     public=False,
     method=False,
@@ -111,13 +112,15 @@ def softmax_along(x, /, dim):
     """``eˣ / Σ eˣ`` along ``dim``."""
     if not x.size:
         return x.copy()
+    if rows.suits(x, dim):
+        return rows.softmax(x)
     out = np.exp(x - np.maximum.reduce(x, axis=dim if x.ndim else None, keepdims=True))
     out /= np.add.reduce(out, axis=dim if x.ndim else None, keepdims=True)
     return out
 
 
 @opaque(
-    d_x=lambda g, out, dim: g - s.exp(out) * s.sum(g, dim, True),
+    d_x=lambda g, out, dim: s.log_softmax_slope(g, out, dim),
     cases=[((2, 3), {"dim": 1}), ((4,), {"dim": 0}), ((2, 3, 2), {"dim": -2})],
     public=False,
     method=False,
@@ -126,9 +129,23 @@ def log_softmax_along(x, /, dim):
     """``x - log Σ eˣ`` along ``dim``."""
     if not x.size:
         return x.copy()
+    if rows.suits(x, dim):
+        return rows.log_softmax(x)
     axis = dim if x.ndim else None
     shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+
+
+@word
+def softmax_slope(g: Any, out: Any, dim: int) -> Any:
+    """The derivative of `softmax_along`."""
+    return out * (g - (g * out).sum(dim, True))
+
+
+@word
+def log_softmax_slope(g: Any, out: Any, dim: int) -> Any:
+    """The derivative of `log_softmax_along`."""
+    return g - out.exp() * g.sum(dim, True)
 
 
 def _in_float(input: Any, dtype: Any) -> Any:

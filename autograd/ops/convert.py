@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from .. import large
 from .. import scalar as s
 from ..creation import check_device, functions, number
 from ..declare import cast as casting
@@ -54,7 +55,7 @@ def like(x: Any, other: Any) -> Any:
 def clone(x, /, memory_format=None):
     """A copy in memory of its own, connected to the tape."""
     if memory_format is None:
-        return x.copy(order="K")
+        return large.copied(x) if x.flags.c_contiguous else x.copy(order="K")
     return copied(x, check_format("clone", memory_format))
 
 

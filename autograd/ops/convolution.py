@@ -15,13 +15,17 @@ import numpy as np
 from .. import convolving
 from .. import scalar as s
 from ..declare import composite, opaque, word
-from ..op import registry
+from ..op import announce, registry
 from ..tensor import Tensor, wrap
 from .index import put
 from .shape import squeeze, unsqueeze
 
 SETTINGS = {"stride": (1,), "padding": (0,), "dilation": (1,), "groups": 1}
 PLANE = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+
+announce(
+    "convolution_input", "convolution_weight", "of_channels"
+)  # the ops are each other's derivatives
 
 
 @opaque(
@@ -111,7 +115,7 @@ def convolution_weight(x, y, /, kernel, stride, padding, dilation, groups):
     return convolving.convolution_weight(x, y, kernel, stride, padding, dilation, groups)
 
 
-@word
+@word(arrays=convolving.of_channels)
 def of_channels(x: Any) -> Any:
     """Total of everything in each channel."""
     return x.sum((0, *range(2, x.array.ndim)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from .. import scalar as s
 from .. import windows
 from ..declare import opaque
-from ..op import registry
+from ..op import announce, registry
 
 PLANE = {"kernel": (2, 3), "stride": (1, 2), "padding": (1, 0), "dilation": (2, 1)}
+
+announce("col2im")  # each is the other's derivative
 
 
 @opaque(

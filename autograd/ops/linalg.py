@@ -427,7 +427,7 @@ def _times_transpose(x: Any, weight: Any) -> Any:
         )
     if x.ndim == 2:
         try:
-            return np.dot(x, weight.T)
+            return s.matmul(x, weight.T)
         except ValueError:
             pass
     if not x.ndim or x.shape[-1] != weight.shape[-1]:
@@ -437,7 +437,7 @@ def _times_transpose(x: Any, weight: Any) -> Any:
             f"{weight.shape[-1]} features, and the last axis of the input {list(x.shape)} has "
             f"{x.shape[-1] if x.ndim else 'none'}"
         )
-    return np.dot(s.rows(x), weight.T).reshape(*x.shape[:-1], len(weight))
+    return s.matmul(s.rows(x), weight.T).reshape(*x.shape[:-1], len(weight))
 
 
 @opaque(

@@ -1,0 +1,519 @@
+"""Machine code without the compiler that made it, and threads that wait for it.
+
+Numba takes 0.3 s and 60 MiB to load, and all that is needed of it from the second process on is a
+piece of machine code.  So what is kept on disk is the object code of a kernel behind an *entry*, a
+function of C: ``entry(table, start, stop)``.  The table says for each argument which NumPy array or
+number it is; the entry checks type, axes and layout of the arrays, where they stand, and passes
+them on as Numba's calling convention wants them.  LLVM's linker, which `llvmlite` brings, loads it.
+
+An argument can be *cut*: then the kernel is given its rows from ``start·step`` to ``stop·step``,
+so that one call by a thread is one part of the work.  A `Crew` deals out the parts.  Its members
+are Python's threads, but they take parts without the interpreter's lock, and between two pieces of
+work they stay awake for a moment: the first part is begun within a microsecond, where waking a
+thread takes fifty.
+
+All of it is optional: `pack` and `load` answer None where anything is not as expected, and the
+kernel is Numba's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import struct
+import sys
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Crew", "Machine", "load", "pack"]
+
+Array = np.ndarray[Any, Any]
+
+HEAD = object.__basicsize__  # of a Python object; then come data, ndim, dimensions, strides, …
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400  # NumPy's flags
+MISFIT = -1  # what an entry returns when an array is not what its kernel takes
+
+# What the C library has under the same name everywhere.
+CALLABLE = {"memcpy", "memmove", "memset"} | {
+    name + kind
+    for kind in ("", "f")
+    for name in (
+        *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "erfc"),
+        *("exp", "exp2", "expm1", "fmod", "hypot", "ldexp", "lgamma", "log", "log10", "log1p"),
+        *("log2", "pow", "rint", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma"),
+        *("cbrt", "ceil", "copysign", "fabs", "floor", "fmax", "fmin", "nearbyint", "trunc"),
+    )
+}
+
+
+# ---------------------------------------------------------------- from the compiler to the disk
+
+
+def pack(compiled: Any) -> bytes | None:
+    """The object code of what Numba compiled; None where it needs more than the C library."""
+    import llvmlite.binding as llvm
+    from numba import types
+
+    if compiled.signature.return_type is not types.none:
+        return None
+    kinds: list[Any] = []  # for each argument [type, axes, whether it is written], or its type
+    for t in compiled.signature.args:
+        if isinstance(t, types.Array) and t.layout == "C" and str(t.dtype) in SIZES:
+            kinds.append([str(t.dtype), t.ndim, t.mutable])
+        elif isinstance(t, (types.Float, types.Integer, types.Boolean)):
+            kinds.append("d" if isinstance(t, types.Float) else "q")
+        else:
+            return None
+    name = compiled.fndesc.llvm_func_name
+    text = compiled.library.get_llvm_str()
+    module = llvm.parse_assembly(text)
+    numbers = [str(a.type) for a in module.get_function(name).arguments]
+    entry = _entry(name, kinds, numbers)
+    if entry is None:
+        return None
+    module = llvm.parse_assembly(text + entry)
+    for function in module.functions:
+        if not function.is_declaration and function.name != "entry":
+            function.linkage = "internal"
+    machine = compiled.library.codegen._tm
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    outside = {f.name for f in module.functions if f.is_declaration}
+    outside = {n for n in outside if not n.startswith("llvm.")}
+    if not outside <= CALLABLE:
+        return None
+    facts = {"kinds": kinds, "outside": sorted(outside)}
+    return json.dumps(facts).encode() + b"\n" + machine.emit_object(module)  # type: ignore[no-any-return]
+
+
+SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "uint8": 1, "int8": 1, "uint32": 4,
+         "uint64": 8, "int16": 2, "uint16": 2}  # fmt: skip
+
+
+def _entry(name: str, kinds: list[Any], types: list[str]) -> str | None:
+    """The text of an entry in LLVM's language; None if the function takes other arguments."""
+    lines: list[str] = []
+    say = lines.append
+    passed = ["ptr %result", "ptr %trouble"]
+    slot = 0
+
+    def load(to: str, kind: str, of: str, offset: int) -> None:
+        say(f"{to}_p = getelementptr i8, ptr {of}, i64 {offset}")
+        say(f"{to} = load {kind}, ptr {to}_p")
+
+    for k, kind in enumerate(kinds):
+        if isinstance(kind, str):
+            wanted = types[len(passed)] if len(passed) < len(types) else ""
+            whole = "double" if kind == "d" else "i64"
+            turn = (
+                {"float": "fptrunc"} if kind == "d" else dict.fromkeys(("i32", "i8", "i1"), "trunc")
+            )
+            load(f"%n{k}", whole, "%table", 8 * slot)
+            if wanted != whole:
+                if wanted not in turn:
+                    return None
+                say(f"%m{k} = {turn[wanted]} {whole} %n{k} to {wanted}")
+            passed.append(f"{wanted} %{'n' if wanted == whole else 'm'}{k}")
+            slot += 1
+            continue
+        dtype, ndim, written = kind
+        size = SIZES[dtype]
+        load(f"%o{k}", "ptr", "%table", 8 * slot)
+        load(f"%t{k}", "i64", "%table", 8 * slot + 8)
+        load(f"%c{k}", "i64", "%table", 8 * slot + 16)
+        slot += 3
+        load(f"%a{k}", "i64", f"%o{k}", HEAD)
+        load(f"%d{k}", "i32", f"%o{k}", HEAD + 8)
+        load(f"%s{k}", "ptr", f"%o{k}", HEAD + 16)
+        load(f"%e{k}", "i64", f"%o{k}", HEAD + 40)
+        load(f"%f{k}", "i32", f"%o{k}", HEAD + 48)
+        flags = CONTIGUOUS | ALIGNED | (WRITEABLE if written else 0)
+        say(f"%g{k} = and i32 %f{k}, {flags}")
+        say(f"%x{k} = icmp eq i32 %g{k}, {flags}")
+        say(f"%y{k} = icmp eq i32 %d{k}, {ndim}")
+        say(f"%z{k} = icmp eq i64 %e{k}, %t{k}")
+        say(f"%v{k} = and i1 %x{k}, %y{k}")
+        say(f"%w{k} = and i1 %v{k}, %z{k}")
+        say(f"br i1 %w{k}, label %fits{k}, label %misfit")
+        say(f"fits{k}:")
+        for axis in range(ndim):
+            load(f"%n{k}_{axis}", "i64", f"%s{k}", 8 * axis)
+        if ndim:  # of an array that is cut, the rows of this part
+            say(f"%r{k}_a = sub i64 %stop, %start")
+            say(f"%r{k}_b = mul i64 %r{k}_a, %c{k}")
+            say(f"%r{k}_c = icmp eq i64 %c{k}, 0")
+            say(f"%q{k}_0 = select i1 %r{k}_c, i64 %n{k}_0, i64 %r{k}_b")
+        steps = [str(size)] * ndim
+        for axis in range(ndim - 2, -1, -1):
+            say(f"%h{k}_{axis} = mul i64 %n{k}_{axis + 1}, {steps[axis + 1]}")
+            steps[axis] = f"%h{k}_{axis}"
+        first, sizes = "0", []
+        if ndim:
+            say(f"%i{k}_a = mul i64 %start, %c{k}")
+            say(f"%i{k} = mul i64 %i{k}_a, {steps[0]}")
+            first = f"%i{k}"
+            sizes = [f"%q{k}_0", *(f"%n{k}_{axis}" for axis in range(1, ndim))]
+            say(f"%j{k}_a = mul i64 %q{k}_0, {steps[0]}")
+            say(f"%j{k} = sdiv exact i64 %j{k}_a, {size}")
+        else:
+            say(f"%j{k} = add i64 1, 0")
+        say(f"%k{k} = add i64 %a{k}, {first}")
+        say(f"%l{k} = inttoptr i64 %k{k} to ptr")
+        passed += ["ptr null", "ptr null", f"i64 %j{k}", f"i64 {size}", f"ptr %l{k}"]
+        passed += [f"i64 {n}" for n in (*sizes, *steps)]
+    if [p.split()[0] for p in passed] != types:
+        return None
+    body = "\n".join(lines)
+    return f"""
+define i32 @entry(ptr %table, i64 %start, i64 %stop) {{
+  %result = alloca i64
+  %trouble = alloca ptr
+{body}
+  %status = call i32 @{_quoted(name)}({", ".join(passed)})
+  ret i32 %status
+misfit:
+  ret i32 {MISFIT}
+}}
+"""
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+# ---------------------------------------------------------------- from the disk to the processor
+
+
+@lru_cache(maxsize=1)
+def _probed() -> bool:
+    """Whether a NumPy array is laid out in memory as entries expect."""
+    if sys.implementation.name != "cpython" or sys.platform == "win32":
+        return False  # Windows's code generator calls for functions that are nowhere
+    a = np.zeros((2, 3), np.float32)
+    there = id(a) + HEAD
+    try:
+        data, ndim = (ctypes.c_int64.from_address(there + o).value for o in (0, 8))
+        kind, flags = (ctypes.c_int64.from_address(there + o).value for o in (40, 48))
+        shape = ctypes.c_int64.from_address(there + 16).value
+        second = ctypes.c_int64.from_address(shape + 8).value
+    except (ValueError, OSError):
+        return False
+    wanted = CONTIGUOUS | ALIGNED | WRITEABLE
+    expected = (a.ctypes.data, 2, id(a.dtype), wanted, 3)
+    return expected == (data, ndim & 0xFFFFFFFF, kind, flags & wanted, second)
+
+
+@lru_cache(maxsize=1)
+def _target() -> Any:
+    """What code is made for: this processor."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    static = "static" if target.name.startswith("x86") else "default"
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(),
+        opt=2, reloc=static, codemodel="jitdefault", jit=True,
+    )  # fmt: skip
+
+
+def _introduced(name: str) -> bool:
+    """Tell the linker where a function of the C library is; whether there is one."""
+    import llvmlite.binding as llvm
+
+    for library in (None, "libm.so.6"):
+        try:
+            function = getattr(ctypes.CDLL(library), name)
+        except (OSError, AttributeError):
+            continue
+        llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+        return True
+    return False
+
+
+def assembled(text: str, names: list[str]) -> list[int]:
+    """Where functions are that are written in LLVM's language."""
+    import llvmlite.binding as llvm
+
+    machine = _target()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
+    engine.finalize_object()
+    _engines.append(engine)
+    return [engine.get_function_address(name) for name in names]
+
+
+_engines: list[Any] = []  # what they loaded lives as long as they do
+
+
+def load(content: bytes) -> Machine | None:
+    """The kernel that `pack` made; None where it cannot run here."""
+    import llvmlite.binding as llvm
+
+    if not _probed():
+        return None
+    head, _, code = content.partition(b"\n")
+    facts = json.loads(head)
+    machine = _target()
+    if not all(_introduced(name) for name in facts["outside"]):
+        return None
+    empty = llvm.parse_assembly("")
+    empty.triple = machine.triple
+    engine = llvm.create_mcjit_compiler(empty, machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address("entry")
+    if not address:
+        return None
+    _engines.append(engine)
+    return Machine(address, facts["kinds"])
+
+
+ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+
+
+class Machine:
+    """A kernel as machine code: called as the function that it was made of."""
+
+    def __init__(self, address: int, kinds: list[Any]):
+        self.address = address
+        self.kinds = [np.dtype(k[0]) if isinstance(k, list) else None for k in kinds]
+        self._format = struct.Struct("".join(k if isinstance(k, str) else "qqq" for k in kinds))
+        self._entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, *[ctypes.c_int64] * 2)(
+            address
+        )
+
+    def table(self, arguments: Sequence[Any], cut: Sequence[int]) -> bytes:
+        """What an entry reads.  Raises `TypeError` for an argument that is no array."""
+        words: list[Any] = []
+        for a, kind, step in zip(arguments, self.kinds, cut, strict=True):
+            if kind is None:
+                words.append(a)
+            elif isinstance(a, np.ndarray):
+                words += (id(a), id(kind), step)
+            else:
+                raise TypeError(f"a kernel takes an array of {kind} here, not {type(a).__name__}")
+        return self._format.pack(*words)
+
+    def __call__(self, *arguments: Any) -> None:
+        """Run it on whole arrays, without the interpreter's lock."""
+        self.check(self._entry(self.table(arguments, (0,) * len(arguments)), 0, 1), arguments)
+
+    def check(self, status: int, arguments: Sequence[Any]) -> None:
+        """Raise what an entry's answer means."""
+        if not status:
+            return
+        if status != MISFIT:
+            raise RuntimeError(f"a kernel failed with status {status}")
+        wanted = ", ".join("number" if k is None else str(k) for k in self.kinds)
+        given = ", ".join(
+            f"{a.dtype} {a.shape} with strides {a.strides}"
+            if isinstance(a, np.ndarray)
+            else repr(a)
+            for a in arguments
+        )
+        raise TypeError(f"a kernel takes contiguous arrays and numbers ({wanted}), not ({given})")
+
+
+# ---------------------------------------------------------------- the crew
+
+# State is 64-bit numbers, each on a cache line of its own where several threads write it.
+OPEN, NEXT, TOTAL, GRAIN, FUNCTION, TABLE, ACTIVE, TROUBLE, AWAKE = (64 * i for i in range(9))
+SPINS = 20_000  # pauses of about 40 ns; after a tenth of them others may have the core
+
+POOL = f"""
+declare i32 @sched_yield()
+
+define internal void @take(ptr %s) {{
+  %fn_p = getelementptr i8, ptr %s, i64 {FUNCTION}
+  %fn = load ptr, ptr %fn_p
+  %table_p = getelementptr i8, ptr %s, i64 {TABLE}
+  %table = load ptr, ptr %table_p
+  %total_p = getelementptr i8, ptr %s, i64 {TOTAL}
+  %total = load i64, ptr %total_p
+  %grain_p = getelementptr i8, ptr %s, i64 {GRAIN}
+  %grain = load i64, ptr %grain_p
+  %next = getelementptr i8, ptr %s, i64 {NEXT}
+  %trouble = getelementptr i8, ptr %s, i64 {TROUBLE}
+  br label %again
+again:
+  %i = atomicrmw add ptr %next, i64 %grain seq_cst
+  %over = icmp sge i64 %i, %total
+  br i1 %over, label %done, label %work
+work:
+  %end = add i64 %i, %grain
+  %short = icmp slt i64 %end, %total
+  %j = select i1 %short, i64 %end, i64 %total
+  %status = call i32 %fn(ptr %table, i64 %i, i64 %j)
+  %well = icmp eq i32 %status, 0
+  br i1 %well, label %again, label %bad
+bad:
+  %wide = sext i32 %status to i64
+  store atomic i64 %wide, ptr %trouble seq_cst, align 8
+  br label %again
+done:
+  ret void
+}}
+
+define void @run(ptr %s, ptr %fn, ptr %table, i64 %total, i64 %grain) {{
+  %fn_p = getelementptr i8, ptr %s, i64 {FUNCTION}
+  store ptr %fn, ptr %fn_p
+  %table_p = getelementptr i8, ptr %s, i64 {TABLE}
+  store ptr %table, ptr %table_p
+  %total_p = getelementptr i8, ptr %s, i64 {TOTAL}
+  store i64 %total, ptr %total_p
+  %grain_p = getelementptr i8, ptr %s, i64 {GRAIN}
+  store i64 %grain, ptr %grain_p
+  %next = getelementptr i8, ptr %s, i64 {NEXT}
+  store i64 0, ptr %next
+  %open = getelementptr i8, ptr %s, i64 {OPEN}
+  store atomic i64 1, ptr %open seq_cst, align 8
+  call void @take(ptr %s)
+  store atomic i64 0, ptr %open seq_cst, align 8
+  %active = getelementptr i8, ptr %s, i64 {ACTIVE}
+  br label %wait
+wait:
+  %n = phi i64 [ 0, %0 ], [ %n1, %pause ], [ %n1, %yield ]
+  %n1 = add i64 %n, 1
+  %left = load atomic i64, ptr %active seq_cst, align 8
+  %none = icmp eq i64 %left, 0
+  br i1 %none, label %done, label %nap
+nap:
+  %long = icmp ugt i64 %n1, {SPINS // 10}
+  br i1 %long, label %yield, label %pause
+pause:
+  PAUSE
+  br label %wait
+yield:
+  call i32 @sched_yield()
+  br label %wait
+done:
+  ret void
+}}
+
+define void @serve(ptr %s) {{
+  %open = getelementptr i8, ptr %s, i64 {OPEN}
+  %active = getelementptr i8, ptr %s, i64 {ACTIVE}
+  %awake = getelementptr i8, ptr %s, i64 {AWAKE}
+  %a = atomicrmw add ptr %awake, i64 1 seq_cst
+  br label %look
+look:
+  %n = phi i64 [ 0, %0 ], [ %n1, %pause ], [ %n1, %yield ], [ 0, %leave ]
+  %n1 = add i64 %n, 1
+  %o = load atomic i64, ptr %open acquire, align 8
+  %work = icmp ne i64 %o, 0
+  br i1 %work, label %enter, label %idle
+enter:
+  %b = atomicrmw add ptr %active, i64 1 seq_cst
+  %o2 = load atomic i64, ptr %open seq_cst, align 8
+  %still = icmp ne i64 %o2, 0
+  br i1 %still, label %help, label %leave
+help:
+  call void @take(ptr %s)
+  br label %leave
+leave:
+  %c = atomicrmw sub ptr %active, i64 1 seq_cst
+  br label %look
+idle:
+  %enough = icmp ugt i64 %n1, {SPINS}
+  br i1 %enough, label %sleep, label %nap
+nap:
+  %long = icmp ugt i64 %n1, {SPINS // 10}
+  br i1 %long, label %yield, label %pause
+pause:
+  PAUSE
+  br label %look
+yield:
+  call i32 @sched_yield()
+  br label %look
+sleep:
+  %d = atomicrmw sub ptr %awake, i64 1 seq_cst
+  ret void
+}}
+"""
+
+
+def _pool(triple: str) -> str:
+    """The text of the pool, with this processor's way to wait a little."""
+    for start, name, type_, value in (
+        ("x86_64", "llvm.x86.sse2.pause", "", ""),
+        ("aarch64", "llvm.aarch64.hint", "i32", "i32 1"),
+        ("arm64", "llvm.aarch64.hint", "i32", "i32 1"),
+    ):
+        if triple.startswith(start):
+            text = POOL.replace("PAUSE", f"call void @{name}({value})")
+            return f"declare void @{name}({type_})\n{text}"
+    return POOL.replace("PAUSE", "fence seq_cst")
+
+
+def crew() -> Crew | None:
+    """Threads for this process; None where they cannot be had."""
+    return Crew() if _probed() and _introduced("sched_yield") else None
+
+
+class Crew:
+    """Threads that share the parts of a kernel's work with whoever calls it."""
+
+    def __init__(self) -> None:
+        run, serve = assembled(_pool(_target().triple), ["run", "serve"])
+        memory = np.zeros(11 * 8, np.int64)
+        self._state = memory[-memory.ctypes.data % 64 // 8 :]
+        where = self._state.ctypes.data
+        self._where = ctypes.c_void_p(where)
+        word, pointer = ctypes.c_int64, ctypes.c_void_p
+        kind = ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_char_p, word, word)
+        self._run = kind(run)
+        self._serve = ctypes.CFUNCTYPE(None, pointer)(serve)
+        self._awake = ctypes.c_int64.from_address(where + AWAKE)
+        self._trouble = ctypes.c_int64.from_address(where + TROUBLE)
+        self._calls: SimpleQueue[None] = SimpleQueue()
+        self._called = 0  # members that were called and have not come yet
+        self._members = 0
+        self._busy = threading.Lock()
+
+    def run(self, address: int, table: bytes, total: int, grain: int, count: int) -> int:
+        """Call an entry for parts of ``range(total)``, with ``count`` threads at most; its status.
+
+        This thread is one of them.
+        """
+        if not self._busy.acquire(blocking=False):  # another thread of the user's has the crew
+            count = 1
+        try:
+            if count < 2:
+                entry = ENTRY(address)
+                return max(
+                    (entry(table, i, min(i + grain, total)) for i in range(0, total, grain)),
+                    key=abs,
+                    default=0,
+                )
+            missing = count - 1 - self._awake.value - self._called
+            if missing > 0:
+                self._call(missing)
+            self._run(self._where, address, table, total, grain)
+            status = self._trouble.value
+            if status:
+                self._trouble.value = 0
+            return status
+        finally:
+            if count > 1:
+                self._busy.release()
+
+    def _call(self, missing: int) -> None:
+        while self._members < missing + self._awake.value + self._called:
+            self._members += 1
+            threading.Thread(target=self._live, name="retrograd kernels", daemon=True).start()
+        self._called += missing
+        for _ in range(missing):
+            self._calls.put(None)
+
+    def _live(self) -> None:
+        while True:
+            self._calls.get()
+            self._called -= 1
+            self._serve(self._where)

@@ -1,0 +1,258 @@
+"""The compiled loops of normalisation: one pass out, one pass back, nothing written in between.
+
+`Rows` serves layers that normalise contiguous rows with a weight for each element of a row.
+`Runs` serves those with a weight for each channel, where what is normalised together are runs of
+contiguous elements: of one channel in all samples, or of one group of channels in one sample.
+
+Totals are added up as vectors within a run, and in float64 from run to run.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..kernels import readonly
+from ..normalization import Plan
+
+Array = np.ndarray[Any, Any]
+
+ROWS = 256  # of which the gradients by the weight are added up before they are joined
+LEAST = 16  # elements of a run from which vectors are worth it
+
+
+def quick(x: Array, plan: Plan) -> bool:
+    """Whether a kernel is worth its loading for this input."""
+    if x.size < kernels.WORTH_COMPILING or x.dtype.char not in "fd":
+        return False
+    return len(plan.view) == 2 or plan.view[-1] >= LEAST
+
+
+def flat(x: Array, shape: tuple[int, ...]) -> Array:
+    """A contiguous array of this shape with the same elements."""
+    return np.ascontiguousarray(x).reshape(shape)
+
+
+@lru_cache(maxsize=8)
+def _compiled(function: Any, dtype: str, arguments: str) -> Any:
+    """A kernel: ``r2`` is an input of two axes, ``w1`` an output of one, ``p`` the pieces."""
+    written = {1: f"{dtype}[::1]", 2: f"{dtype}[:, ::1]", 3: f"{dtype}[:, :, ::1]"}
+    types = []
+    for word in arguments.split():
+        if word == "f":
+            types.append(dtype)
+        elif word == "i":
+            types.append("int64")
+        elif word == "p":
+            types.append(readonly("int64"))
+        elif word[0] == "r":
+            types.append(readonly(dtype, int(word[1])))
+        else:
+            types.append(written[int(word[1])])
+    signature = f"void({', '.join(types)})"
+    return kernels.compile(function, signature, contract=True, reorder=True)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def norm_rows(rows, x, weight, bias, eps, centred, mean, var, out):  # type: ignore[no-untyped-def]
+    """``(x - mean) / √(var + ε) · weight + bias`` in each of these rows of x."""
+    width = x.shape[1]
+    n = x.dtype.type(width)
+    one = x.dtype.type(1)
+    for r in rows:
+        m = one - one
+        if centred:
+            for j in range(width):
+                m += x[r, j]
+            m = m / n
+        square = one - one
+        for j in range(width):
+            c = x[r, j] - m
+            square += c * c
+        square = square / n
+        mean[r] = m
+        var[r] = square
+        scale = one / np.sqrt(square + eps)
+        for j in range(width):
+            out[r, j] = (x[r, j] - m) * scale * weight[j] + bias[j]
+
+
+def norm_rows_back(parts, g, x, weight, mean, var, eps, centred, length, d_x, d_weight, d_bias):  # type: ignore[no-untyped-def]
+    """The derivatives of `norm_rows`; those of weight and bias for parts of ``length`` rows."""
+    width = x.shape[1]
+    n = x.dtype.type(width)
+    one = x.dtype.type(1)
+    for p in parts:
+        for r in range(p * length, min(p * length + length, x.shape[0])):
+            m = mean[r]
+            scale = one / np.sqrt(var[r] + eps)
+            total = one - one
+            along = one - one
+            for j in range(width):
+                h = (x[r, j] - m) * scale
+                gh = g[r, j] * h
+                d_weight[p, j] += gh
+                d_bias[p, j] += g[r, j]
+                total += g[r, j] * weight[j]
+                along += gh * weight[j]
+            total = total / n if centred else one - one
+            along = along / n * scale
+            for j in range(width):
+                d_x[r, j] = (g[r, j] * weight[j] - total - (x[r, j] - m) * along) * scale
+
+
+def forward_of_rows(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
+    """The output of a normalisation of rows, the means and the variances."""
+    rows, width = plan.view
+    kernel = _compiled(norm_rows, x.dtype.name, "p r2 r1 r1 f i w1 w1 w2")
+    x2 = flat(x, plan.view)
+    given = x2, flat(weight, (width,)), flat(bias, (width,)), x.dtype.type(plan.eps), plan.centred
+    mean, var, out = np.empty(rows, x.dtype), np.empty(rows, x.dtype), np.empty_like(x2)
+    _launch(kernel, rows, *given, mean, var, out)
+    return out.reshape(x.shape), mean.reshape(-1, 1), var.reshape(-1, 1)
+
+
+def backward_of_rows(
+    g: Array, x: Array, weight: Array, mean: Array, var: Array, plan: Plan
+) -> tuple[Array, Array, Array]:
+    """The derivatives of a normalisation of rows by input, weight and bias."""
+    rows, width = plan.view
+    kernel = _compiled(norm_rows_back, x.dtype.name, "p r2 r2 r1 r1 r1 f i i w2 w2 w2")
+    given = (flat(g, plan.view), flat(x, plan.view), flat(weight, (width,)), mean.ravel(),
+             var.ravel(), x.dtype.type(plan.eps), plan.centred)  # fmt: skip
+    d_x = np.empty(plan.view, x.dtype)
+    length = min(
+        -(-rows // 8), ROWS
+    )  # by the size alone: the bits do not depend on threads
+    parts = -(-rows // length)
+    sums = np.zeros((2, parts, width), x.dtype)
+    _launch(kernel, parts, *given, length, d_x, *sums)
+    d_weight, d_bias = np.add.reduce(sums, 1)
+    return d_x.reshape(x.shape), d_weight, d_bias
+
+
+def _launch(kernel: Any, total: int, *arguments: Any) -> None:
+    """Let threads share the pieces; all of them see whole arrays."""
+    grain = -(-total // (2 * kernels.threads()))
+    with np.errstate(all="ignore"):  # for the day the loop is Python's
+        kernels.launch(
+            kernel, (np.arange(total), *arguments), total, grain, (1,) + (0,) * len(arguments)
+        )
+
+
+# ---------------------------------------------------------------- runs
+
+
+def norm_runs(pieces, x, weight, bias, eps, groups, by_channel, mean, var, out):  # type: ignore[no-untyped-def]
+    """`norm_rows` of runs x[i, j]: those of one j together, if ``by_channel``, else those of one i.
+
+    The weight of a run is ``weight[i % groups, j]``.
+    """
+    across = x.shape[0] if by_channel else x.shape[1]
+    length = x.shape[2]
+    one = x.dtype.type(1)
+    n = float(across * length)
+    for k in pieces:
+        total = 0.0
+        for t in range(across):
+            i, j = (t, k) if by_channel else (k, t)
+            part = one - one
+            for e in range(length):
+                part += x[i, j, e]
+            total += part
+        m = x.dtype.type(total / n)
+        total = 0.0
+        for t in range(across):
+            i, j = (t, k) if by_channel else (k, t)
+            part = one - one
+            for e in range(length):
+                c = x[i, j, e] - m
+                part += c * c
+            total += part
+        square = x.dtype.type(total / n)
+        mean[k] = m
+        var[k] = square
+        scale = one / np.sqrt(square + eps)
+        for t in range(across):
+            i, j = (t, k) if by_channel else (k, t)
+            factor = scale * weight[i % groups, j]
+            shift = bias[i % groups, j]
+            for e in range(length):
+                out[i, j, e] = (x[i, j, e] - m) * factor + shift
+
+
+def norm_runs_back(pieces, g, x, weight, mean, var, eps, groups, by_channel, d_x, sums, along):  # type: ignore[no-untyped-def]
+    """The derivative of `norm_runs` by the input.
+
+    Into ``sums`` and ``along`` go ``Σ g`` and ``Σ g · (x - mean) / √(var + ε)`` of each run.
+    """
+    across = x.shape[0] if by_channel else x.shape[1]
+    length = x.shape[2]
+    one = x.dtype.type(1)
+    n = float(across * length)
+    for k in pieces:
+        m = mean[k]
+        scale = one / np.sqrt(var[k] + eps)
+        total = 0.0
+        product = 0.0
+        for t in range(across):
+            i, j = (t, k) if by_channel else (k, t)
+            part = one - one
+            other = one - one
+            for e in range(length):
+                part += g[i, j, e]
+                other += g[i, j, e] * (x[i, j, e] - m)
+            other *= scale
+            sums[i, j] = part
+            along[i, j] = other
+            total += part * weight[i % groups, j]
+            product += other * weight[i % groups, j]
+        average = x.dtype.type(total / n)
+        slope = x.dtype.type(product / n) * scale
+        for t in range(across):
+            i, j = (t, k) if by_channel else (k, t)
+            w = weight[i % groups, j]
+            for e in range(length):
+                d_x[i, j, e] = (g[i, j, e] * w - average - (x[i, j, e] - m) * slope) * scale
+
+
+def _runs(plan: Plan) -> tuple[tuple[int, int, int], int, int, bool]:
+    """Views and their settings for `norm_runs`: (shape of runs, pieces, groups, by channel)."""
+    if plan.axes == (0, 2):
+        n, c, length = plan.view
+        return (n, c, length), c, 1, True
+    n, groups, c, length = plan.view
+    return (n * groups, c, length), n * groups, groups, False
+
+
+def forward_of_runs(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
+    """The output of a normalisation of channels or groups, the means and the variances."""
+    shape, pieces, groups, by_channel = _runs(plan)
+    kernel = _compiled(norm_runs, x.dtype.name, "p r3 r2 r2 f i i w1 w1 w3")
+    x3, weights = flat(x, shape), (groups, shape[1])
+    given = (x3, flat(weight, weights), flat(bias, weights), x.dtype.type(plan.eps), groups,
+             by_channel)  # fmt: skip
+    mean, var, out = np.empty(pieces, x.dtype), np.empty(pieces, x.dtype), np.empty_like(x3)
+    _launch(kernel, pieces, *given, mean, var, out)
+    kept = tuple(1 if i in plan.axes else m for i, m in enumerate(plan.view))
+    return out.reshape(x.shape), mean.reshape(kept), var.reshape(kept)
+
+
+def backward_of_runs(
+    g: Array, x: Array, weight: Array, mean: Array, var: Array, plan: Plan
+) -> tuple[Array, Array, Array]:
+    """The derivatives of a normalisation of channels or groups by input, weight and bias."""
+    shape, pieces, groups, by_channel = _runs(plan)
+    kernel = _compiled(norm_runs_back, x.dtype.name, "p r3 r3 r2 r1 r1 f i i w3 w2 w2")
+    given = (flat(g, shape), flat(x, shape), flat(weight, (groups, shape[1])), mean.ravel(),
+             var.ravel(), x.dtype.type(plan.eps), groups, by_channel)  # fmt: skip
+    d_x = np.empty(shape, x.dtype)
+    sums, along = np.empty((2, *shape[:2]), x.dtype)
+    _launch(kernel, pieces, *given, d_x, sums, along)
+    d_bias, d_weight = (np.add.reduce(s.reshape(-1, weight.size), 0) for s in (sums, along))
+    return d_x.reshape(x.shape), d_weight, d_bias

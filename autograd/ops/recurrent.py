@@ -1,0 +1,367 @@
+"""Recurrent ops: the pointwise part of a cell, and a layer's whole recurrence.
+
+A layer's recurrence is one op rather than one for each step, because the gradient of the weights is
+then one matrix product over all steps, and because the weights are laid out for the products once.
+Its derivative runs back through time; recorded, that is made of the ops below and of everyday ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import recurrence
+from .. import scalar as s
+from ..declare import composite, opaque, word
+from ..op import functions
+from ..recurrence import Arrays
+from ..tensor import Tensor
+from .linalg import affine, linear_map
+
+
+class Tensors:
+    """The words of the formulas, meaning functions of tensors."""
+
+    @staticmethod
+    def cat(pieces: Any, dim: int = 0) -> Any:
+        """Joined along ``dim``."""
+        return pieces[0] if len(pieces) == 1 else functions["cat"](pieces, dim)
+
+    @staticmethod
+    def tanh(x: Any) -> Any:
+        """The op."""
+        return x.tanh()
+
+    @staticmethod
+    def sigmoid(x: Any) -> Any:
+        """The op."""
+        return x.sigmoid()
+
+    @staticmethod
+    def relu(x: Any) -> Any:
+        """The op."""
+        return x.relu()
+
+    @staticmethod
+    def where_positive(x: Any, g: Any) -> Any:
+        """``g`` where ``x`` is not below zero or zero."""
+        return functions["where"](x <= 0, 0.0, g)
+
+    @staticmethod
+    def zeros(like: Any, rows: int) -> Any:
+        """Rows of zeros as wide as those of ``like``."""
+        return like.new_zeros((rows, like.array.shape[1]))
+
+
+@word
+def states_before(rows: Any, initial: Any, steps: Any, reverse: bool) -> Any:
+    """The state from which each row of a sequence was computed."""
+    return recurrence.before(Tensors, rows, initial, steps, reverse)
+
+
+# ---------------------------------------------------------------- LSTM
+
+
+@word
+def lstm_slopes(
+    g: Any, x: Any, w: Any, b: Any, h0: Any, c0: Any, c: Any, gates: Any, steps: Any, reverse: bool
+) -> Any:
+    """The derivatives of `lstm_sequence`, recorded: what it kept is computed again, on the tape."""
+    _, c, gates = recurrence.lstm(Tensors, x, w, b, h0, c0, steps, reverse)
+    return recurrence.lstm_back(Tensors, g, w, c0, c, gates, steps, reverse)
+
+
+def _first(results: Any) -> Any:
+    return results[0]
+
+
+@opaque(
+    shared=lambda g, x, z, c0, c, gates: s.lstm_slopes(
+        g, x, None, z, None, c0, c, gates, (c0.shape[0],), False
+    ),
+    d_x=lambda shared: shared[0],
+    d_z=lambda shared: shared[0],
+    d_c0=lambda shared: shared[2],
+    outputs=("out", "c", "gates"), result=_first,
+    cases=[((3, 8), (3, 8), (3, 2)), ((1, 4), (1, 4), (1, 1))],
+    public=False, method=False,
+)  # fmt: skip
+def lstm_gates(x, z, c0, /):
+    """LSTM's gates applied, to the projected input and state: ``h``, and ``c`` below it.
+
+    Shape: ``(N, 4H), (N, 4H), (N, H) → (2N, H)``
+    """
+    return recurrence.lstm(Arrays, x, None, z, None, c0, (len(c0),), False)
+
+
+@opaque(
+    shared=lambda g, x, w, b, h0, c0, c, gates, steps, reverse: s.lstm_slopes(
+        g, x, w, b, h0, c0, c, gates, steps, reverse
+    ),
+    d_x=lambda shared: shared[0],
+    d_w=lambda shared, out, h0, steps, reverse: s.matmul(
+        s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
+    ),
+    d_b=lambda shared: s.sum(shared[0], (0,), False),
+    d_h0=lambda shared: shared[1],
+    d_c0=lambda shared: shared[2],
+    outputs=("out", "c", "gates"), result=_first,
+    cases=[
+        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3)}),
+        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 2, 1)}),
+        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3), "reverse": True}),
+        ((7, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
+    ],
+    public=False, method=False,
+)  # fmt: skip
+def lstm_sequence(x, w, b, h0, c0, /, steps, reverse=False):
+    """One direction of an LSTM layer: every ``h``, and below them the last ``c`` of each sequence.
+
+    ``x`` is the projected input, ``b`` the sum of the biases; step ``t`` has ``steps[t]`` rows.
+
+    Shape: ``(R, 4H), (4H, H), (4H,), (N, H), (N, H) → (R + N, H)``
+    """
+    return recurrence.lstm(Arrays, x, w, b, h0, c0, steps, reverse)
+
+
+@word
+def projected_lstm_slopes(
+    g: Any,
+    x: Any,
+    w: Any,
+    b: Any,
+    r: Any,
+    h0: Any,
+    c0: Any,
+    out: Any,
+    gates: Any,
+    steps: Any,
+    reverse: bool,
+) -> Any:
+    """The derivatives of `lstm_projected_sequence`, recorded; what it kept is computed again."""
+    out, gates = recurrence.projected_lstm(Tensors, x, w, b, r, h0, c0, steps, reverse)
+    slopes = recurrence.projected_lstm_back(Tensors, g, w, r, c0, out, gates, steps, reverse)
+    n, p = c0.array.shape[1], r.array.shape[0]
+    return *slopes, gates[:, 3 * n :] * out[:, p:].tanh()
+
+
+@opaque(
+    shared=lambda g, x, w, b, r, h0, c0, out, gates, steps, reverse: s.projected_lstm_slopes(
+        g, x, w, b, r, h0, c0, out, gates, steps, reverse
+    ),
+    d_x=lambda shared: shared[0],
+    d_w=lambda shared, r_shape, out, h0, steps, reverse: s.matmul(
+        s.mT(shared[0]), s.states_before(out[:, : r_shape[0]], h0, steps, reverse)
+    ),
+    d_b=lambda shared: s.sum(shared[0], (0,), False),
+    d_r=lambda shared: s.matmul(s.mT(shared[1]), shared[4]),
+    d_h0=lambda shared: shared[2],
+    d_c0=lambda shared: shared[3],
+    outputs=("out", "gates"), result=_first,
+    cases=[
+        ((6, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 3)}),
+        ((6, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 2, 1)}),
+        ((7, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 3, 1), "reverse": True}),
+    ],
+    public=False, method=False,
+)  # fmt: skip
+def lstm_projected_sequence(x, w, b, r, h0, c0, /, steps, reverse=False):
+    """`lstm_sequence` whose state is a projection ``r h``: every state beside every ``c``.
+
+    Shape: ``(R, 4H), (4H, P), (4H,), (P, H), (N, P), (N, H) → (R, P + H)``
+    """
+    return recurrence.projected_lstm(Arrays, x, w, b, r, h0, c0, steps, reverse)
+
+
+# ---------------------------------------------------------------- GRU
+
+
+@word
+def gru_slopes(
+    g: Any, x: Any, w: Any, b: Any, h0: Any, out: Any, gates: Any, steps: Any, reverse: bool
+) -> Any:
+    """The derivatives of `gru_sequence`, recorded: what it kept is computed again, on the tape."""
+    out, gates = recurrence.gru(Tensors, x, w, b, h0, steps, reverse)
+    return recurrence.gru_back(Tensors, g, w, h0, out, gates, steps, reverse)
+
+
+@opaque(
+    shared=lambda g, x, z, h0, out, gates: s.gru_slopes(
+        g, x, None, z, h0, out, gates, (h0.shape[0],), False
+    ),
+    d_x=lambda shared: shared[0],
+    d_z=lambda shared: shared[1],
+    d_h0=lambda shared: shared[2],
+    outputs=("out", "gates"), result=_first,
+    cases=[((3, 6), (3, 6), (3, 2)), ((1, 3), (1, 3), (1, 1))],
+    public=False, method=False,
+)  # fmt: skip
+def gru_gates(x, z, h0, /):
+    """GRU's gates applied, to the projected input and state: the new state.
+
+    Shape: ``(N, 3H), (N, 3H), (N, H) → (N, H)``
+    """
+    return recurrence.gru(Arrays, x, None, z, h0, (len(h0),), False)
+
+
+@opaque(
+    shared=lambda g, x, w, b, h0, out, gates, steps, reverse: s.gru_slopes(
+        g, x, w, b, h0, out, gates, steps, reverse
+    ),
+    d_x=lambda shared: shared[0],
+    d_w=lambda shared, out, h0, steps, reverse: s.matmul(
+        s.mT(shared[1]), s.states_before(out, h0, steps, reverse)
+    ),
+    d_b=lambda shared: s.sum(shared[1], (0,), False),
+    d_h0=lambda shared: shared[2],
+    outputs=("out", "gates"), result=_first,
+    cases=[
+        ((6, 6), (6, 2), (6,), (3, 2), {"steps": (3, 3)}),
+        ((6, 6), (6, 2), (6,), (3, 2), {"steps": (3, 2, 1)}),
+        ((6, 6), (6, 2), (6,), (3, 2), {"steps": (3, 3), "reverse": True}),
+        ((7, 6), (6, 2), (6,), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
+    ],
+    public=False, method=False,
+)  # fmt: skip
+def gru_sequence(x, w, b, h0, /, steps, reverse=False):
+    """One direction of a GRU layer: every state.
+
+    ``x`` is the projected input; step ``t`` has ``steps[t]`` of its rows.
+
+    Shape: ``(R, 3H), (3H, H), (3H,), (N, H) → (R, H)``
+    """
+    return recurrence.gru(Arrays, x, w, b, h0, steps, reverse)
+
+
+# ---------------------------------------------------------------- Elman's network
+
+
+@word
+def rnn_slopes(
+    g: Any, x: Any, w: Any, b: Any, h0: Any, out: Any, steps: Any, reverse: bool, nonlinearity: str
+) -> Any:
+    """The derivatives of `rnn_sequence`, recorded: the states are computed again, on the tape."""
+    out = recurrence.rnn(Tensors, x, w, b, h0, steps, reverse, nonlinearity)
+    return recurrence.rnn_back(Tensors, g, w, out, steps, reverse, nonlinearity)
+
+
+@opaque(
+    shared=lambda g, x, w, b, h0, out, steps, reverse, nonlinearity: s.rnn_slopes(
+        g, x, w, b, h0, out, steps, reverse, nonlinearity
+    ),
+    d_x=lambda shared: shared[0],
+    d_w=lambda shared, out, h0, steps, reverse: s.matmul(
+        s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
+    ),
+    d_b=lambda shared: s.sum(shared[0], (0,), False),
+    d_h0=lambda shared: shared[1],
+    cases=[
+        ((6, 2), (2, 2), (2,), (3, 2), {"steps": (3, 3)}),
+        ((6, 2), (2, 2), (2,), (3, 2), {"steps": (3, 2, 1), "nonlinearity": "relu"}),
+        ((7, 2), (2, 2), (2,), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
+    ],
+    public=False, method=False,
+)  # fmt: skip
+def rnn_sequence(x, w, b, h0, /, steps, reverse=False, nonlinearity="tanh"):
+    """One direction of an Elman layer: every state.
+
+    ``x`` is the projected input, ``b`` the sum of the biases; step ``t`` has ``steps[t]`` rows.
+
+    Shape: ``(R, H), (H, H), (H,), (N, H) → (R, H)``
+    """
+    return recurrence.rnn(Arrays, x, w, b, h0, steps, reverse, nonlinearity)
+
+
+# ---------------------------------------------------------------- cells
+
+
+def _projections(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
+) -> tuple[Any, Any]:
+    """``Wᵢₕ x + bᵢₕ`` and ``Wₕₕ h + bₕₕ``, after PyTorch's checks."""
+    return (
+        linear_map(input, w_ih) if b_ih is None else affine(input, w_ih, b_ih),
+        linear_map(hx, w_hh) if b_hh is None else affine(hx, w_hh, b_hh),
+    )
+
+
+def _check_input(input: Any, w_ih: Any) -> None:
+    if input.array.shape[1] != w_ih.array.shape[1]:
+        raise RuntimeError(
+            f"input has inconsistent input_size: got {input.array.shape[1]} expected "
+            f"{w_ih.array.shape[1]}"
+        )
+
+
+def _check_state(input: Any, state: Any, size: int, i: int) -> None:
+    rows, columns = state.array.shape
+    if rows != input.array.shape[0]:
+        raise RuntimeError(
+            f"Input batch size {input.array.shape[0]} doesn't match hidden{i} batch size {rows}"
+        )
+    if columns != size:
+        raise RuntimeError(
+            f"hidden{i} has inconsistent hidden_size: got {columns}, expected {size}"
+        )
+
+
+@composite(method=False)
+def rnn_tanh_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of Elman's network: ``tanh(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ)``.
+
+    Shape: ``(N, D), (N, H), (H, D), (H, H), (H,), (H,) → (N, H)``
+    """
+    _check_input(input, w_ih)
+    _check_state(input, hx, w_hh.array.shape[1], 0)
+    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
+    return (x + z).tanh()
+
+
+@composite(method=False)
+def rnn_relu_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of Elman's network with `relu`: ``max(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ, 0)``.
+
+    Shape: ``(N, D), (N, H), (H, D), (H, H), (H,), (H,) → (N, H)``
+    """
+    _check_input(input, w_ih)
+    _check_state(input, hx, w_hh.array.shape[1], 0)
+    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
+    return (x + z).relu()
+
+
+@composite(method=False)
+def lstm_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> tuple[Any, Any]:
+    """One step of an LSTM: the new ``h`` and ``c`` from the pair ``hx``.
+
+    Shape: ``(N, D), ((N, H), (N, H)), (4H, D), (4H, H), (4H,), (4H,) → (N, H), (N, H)``
+    """
+    if isinstance(hx, Tensor) or len(hx) != 2:
+        raise TypeError(
+            f"lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors (h, c), not "
+            f"{type(hx).__name__}"
+        )
+    h, c = hx
+    _check_input(input, w_ih)
+    _check_state(input, h, w_hh.array.shape[1], 0)
+    _check_state(input, c, w_hh.array.shape[0] // 4, 1)
+    x, z = _projections(input, h, w_ih, w_hh, b_ih, b_hh)
+    out = lstm_gates(x, z, c)
+    n = input.array.shape[0]
+    return out[:n], out[n:]
+
+
+@composite(method=False)
+def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
+    """One step of a GRU.
+
+    Shape: ``(N, D), (N, H), (3H, D), (3H, H), (3H,), (3H,) → (N, H)``
+    """
+    _check_input(input, w_ih)
+    _check_state(input, hx, w_hh.array.shape[1], 0)
+    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
+    return gru_gates(x, z, hx)

@@ -1,0 +1,82 @@
+"""Products of large matrices: whatever their layout, and whoever shares the work."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import retrograd as rg
+from retrograd.autograd import kernels, products, threads
+
+SHAPES = [(33, 500, 257), (400, 90, 30), (65, 65, 65), (1, 600, 900), (900, 600, 1), (200, 2, 900)]
+LAYOUTS = {
+    "plain": lambda x: x,
+    "transposed": lambda x: np.ascontiguousarray(x.T).T,
+    "cut": lambda x: np.repeat(np.repeat(x, 2, 0), 2, 1)[::2, ::2],
+    "rows of more": lambda x: np.concatenate([x, x], 1)[:, : x.shape[1]],
+    "reversed": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+}
+
+
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch):
+    monkeypatch.setattr(kernels, "limit", 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_are_numpy_s(shape, dtype):
+    m, k, n = shape
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal(s).astype(dtype) for s in ((m, k), (k, n)))
+    expected = a.astype("f8") @ b.astype("f8")
+    for left in LAYOUTS.values():
+        for right in LAYOUTS.values():
+            got = products.dot(left(a), right(b))
+            assert got.dtype == dtype
+            assert got.flags.c_contiguous
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6 * k)
+
+
+def test_mistakes_and_other_types_are_numpy_s():
+    a = np.ones((300, 300))
+    with pytest.raises(ValueError, match="not aligned"):
+        products.dot(a, a[1:])
+    assert products.dot(a.astype(int), a.astype(int)).dtype == int
+    assert products.dot(a.astype("f4"), a).dtype == np.float64
+
+
+def test_the_library_s_own_threads_are_as_before():
+    library = threads.blas()
+    before = None if library is None else library.get()
+    products.dot(np.ones((300, 300)), np.ones((300, 300)))
+    assert library is None or library.get() == before
+
+
+def test_from_several_threads_at_once():
+    a = np.random.default_rng(0).standard_normal((300, 300))
+    expected = products.dot(a, a)
+    found = []
+    callers = [
+        threading.Thread(target=lambda: found.extend(products.dot(a, a) for _ in range(20)))
+        for _ in range(4)
+    ]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join(60)
+    assert len(found) == 80
+    assert all((out == expected).all() for out in found)
+
+
+def test_a_large_layer_is_right_in_both_directions():
+    x, layer = rg.randn(40, 300, requires_grad=True), rg.nn.Linear(300, 200)
+    layer(x).sum().backward()
+    ones = np.ones((40, 200))
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    np.testing.assert_allclose(
+        layer(x).detach().numpy(), x.detach().numpy() @ weight.T + bias, atol=1e-4
+    )
+    np.testing.assert_allclose(x.grad.numpy(), ones @ weight, atol=1e-4)
+    np.testing.assert_allclose(layer.weight.grad.numpy(), ones.T @ x.detach().numpy(), atol=1e-3)
