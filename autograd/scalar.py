@@ -52,6 +52,7 @@ from numpy import arctanh as atanh
 
 from . import dtypes as dt
 from . import recurrence, shapes
+from .scores import log_softmax_slope, scaled_rows, softmax_slope
 from .shapes import expand, sum_to
 
 Array = np.ndarray[Any, Any]
@@ -204,7 +205,6 @@ def unpermute(x: Array, dims: tuple[int, ...]) -> Array:
     return x.transpose(order)
 
 
-LARGE_ROWS = 1 << 15  # elements from which rows may have a loop of their own
 SIZABLE = 2048  # elements from which a matrix may make a product that is worth sharing
 
 
@@ -502,26 +502,6 @@ def place_classes(g: Array, shape: tuple[int, ...], target: Array, reduction: st
     return d
 
 
-def softmax_slope(g: Array, out: Array, dim: int) -> Array:
-    """The derivative of `softmax_along`: ``out · (g - Σ g · out)``."""
-    if out.size >= LARGE_ROWS:
-        from . import rows
-
-        if rows.suits(out, dim):
-            return rows.softmax_slope(g, out)
-    return out * (g - sum(g * out, dim, True))
-
-
-def log_softmax_slope(g: Array, out: Array, dim: int) -> Array:
-    """The derivative of `log_softmax_along`: ``g - eᵒᵘᵗ · Σ g``."""
-    if out.size >= LARGE_ROWS:
-        from . import rows
-
-        if rows.suits(out, dim):
-            return rows.log_softmax_slope(g, out)
-    return g - np.exp(out) * sum(g, dim, True)
-
-
 def cross_entropy_slope(
     g: Array, x: Array, target: Array, powers: Array, total: Array, reduction: str, smoothing: float
 ) -> Array:
@@ -585,16 +565,6 @@ def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Arra
     return recurrence.before(recurrence.Arrays, rows, initial, steps, reverse)  # type: ignore[no-any-return]
 
 
-def scaled_rows(x: Array, factor: Array) -> Array:
-    """What belongs to a row, times its factor."""
-    if x.size >= LARGE_ROWS and x.ndim == 2:
-        from . import rows
-
-        if rows.suits(x, 1):
-            return rows.scaled(x, factor)
-    return x * factor[:, None]
-
-
 def look(x: Array, steps: tuple[Any, ...]) -> Array:
     """Follow the steps of a view."""
     for op, settings in steps:
@@ -621,4 +591,4 @@ def put(x: Array, value: Any, region: Region) -> Array:
     return out
 
 
-__all__ = [*SCALAR_WORDS, "expand", "sum_to"]
+__all__ = [*SCALAR_WORDS, "expand", "log_softmax_slope", "scaled_rows", "softmax_slope", "sum_to"]

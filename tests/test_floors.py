@@ -16,7 +16,7 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
     "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
-    "machine",
+    "machine scores",
     "attention normalization",
     "scalar format version",
     "printer",
@@ -48,7 +48,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 # Imports inside functions that go up, and why each must.
 UPWARD = {
     ("recurrence", "recurrence_kernels"): "long sequences are worth loading the compiler for",
-    ("scalar", "rows"): "large rows have a loop of their own",
+    ("scores", "rows"): "large rows have a loop of their own",
     ("scalar", "products"): "large products are shared by the kernels' threads",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",
