@@ -88,6 +88,7 @@ def norm_rows_back(parts, g, x, weight, mean, var, eps, centred, length, d_x, d_
     n = x.dtype.type(width)
     one = x.dtype.type(1)
     for p in parts:
+        own_weight, own_bias = d_weight[p], d_bias[p]
         for r in range(p * length, min(p * length + length, x.shape[0])):
             m = mean[r]
             scale = one / np.sqrt(var[r] + eps)
@@ -96,8 +97,8 @@ def norm_rows_back(parts, g, x, weight, mean, var, eps, centred, length, d_x, d_
             for j in range(width):
                 h = (x[r, j] - m) * scale
                 gh = g[r, j] * h
-                d_weight[p, j] += gh
-                d_bias[p, j] += g[r, j]
+                own_weight[j] += gh
+                own_bias[j] += g[r, j]
                 total += g[r, j] * weight[j]
                 along += gh * weight[j]
             total = total / n if centred else one - one
