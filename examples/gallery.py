@@ -17,15 +17,6 @@ import retrograd as torch
 from retrograd import nn
 
 
-class Subsample(nn.Module):
-    """LeNet's pooling: the mean of each two by two."""
-
-    def forward(self, x: Any) -> Any:
-        """Shape: ``(N, C, H, W) → (N, C, H/2, W/2)``."""
-        n, c, h, w = x.shape
-        return x.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
-
-
 class LeNet(nn.Module):
     """LeCun, Bottou, Bengio and Haffner, 1998."""
 
@@ -33,7 +24,7 @@ class LeNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 6, 5)
         self.conv2 = nn.Conv2d(6, 16, 5)
-        self.pool = Subsample()
+        self.pool = nn.AvgPool2d(2)
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, 10)
@@ -62,56 +53,19 @@ class Residual(nn.Module):
         return (self.bn2(self.conv2(y)) + x).relu()
 
 
-class Attention(nn.Module):
-    """Self-attention of several heads: Vaswani and others, 2017."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.heads = heads
-
-    def forward(self, x: Any) -> Any:
-        """Shape: ``(N, T, D) → (N, T, D)``."""
-        n, t, d = x.shape
-        shape = n, t, self.heads, d // self.heads
-        q, k, v = (part.reshape(shape).transpose(1, 2) for part in self.qkv(x).split(d, 2))
-        weights = (q @ k.transpose(2, 3) / (d // self.heads) ** 0.5).softmax(3)
-        return self.out((weights @ v).transpose(1, 2).reshape(n, t, d))
-
-
-class Block(nn.Module):
-    """One layer of a transformer, normalised before each part."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x: Any) -> Any:
-        """Shape: ``(N, T, D) → (N, T, D)``."""
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
 class Transformer(nn.Module):
-    """Twelve layers, all alike."""
+    """Twelve layers, all alike: Vaswani and others, 2017."""
 
     def __init__(self, layers: int = 12, width: int = 32) -> None:
         super().__init__()
+        layer = nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.0, batch_first=True)
         self.embed = nn.Linear(16, width)
-        self.layers = nn.ModuleList([Block(width, 4) for _ in range(layers)])
+        self.encoder = nn.TransformerEncoder(layer, layers)
         self.head = nn.Linear(width, 16)
 
     def forward(self, tokens: Any) -> Any:
         """Shape: ``(N, T, 16) → (N, T, 16)``."""
-        x = self.embed(tokens)
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(x)
+        return self.head(self.encoder(self.embed(tokens)))
 
 
 class LSTM(nn.Module):

@@ -257,8 +257,9 @@ class Module(Hooked, State):
     ) -> Picture:
         """Call the module and draw what happened: its modules, ops, source lines, times and values.
 
-        Arguments are the module's own; the options are those of `retrograd.draw`.  If forward
-        raises, the picture ends at the op that failed, and its ``error`` is the exception.
+        Arguments are the module's own; the options are those of `retrograd.draw` (give forward's
+        arguments of these names by position).  If forward raises, the picture ends at the op that
+        failed, and its ``error`` is the exception.
 
         >>> import retrograd as rg
         >>> rg.nn.Sequential(rg.nn.Tanh(), rg.nn.Linear(2, 1)).graph(rg.ones(3, 2))

@@ -58,6 +58,14 @@ def test_the_bytes_drawn_are_those_that_are_held():
     assert drawn - own == held
 
 
+def test_an_op_says_who_else_keeps_the_memory_it_keeps():
+    x = rg.ones(3, requires_grad=True)
+    y = x.tanh()
+    picture = rg.draw((y * y).sum())
+    assert "shares memory with what tanh (n1) keeps" in by_title(picture, "mul").detail
+    assert "shares memory" not in by_title(picture, "tanh").detail
+
+
 # ---------------------------------------------------------------- gradients
 
 

@@ -114,7 +114,7 @@ def test_search_finds_boxes_and_dims_the_rest(drive, picture):
         picture.as_html(),
         """
         const search = document.getElementById("search");
-        search.value = "tanh";
+        search.value = "relu";
         search.dispatchEvent(new Event("input"));
         seen.hits = all(".node.hit").map(node => node.textContent);
         seen.dim = ids(".node.dim").length;
@@ -125,7 +125,7 @@ def test_search_finds_boxes_and_dims_the_rest(drive, picture):
         """,
     )
     assert len(seen["hits"]) == 1
-    assert "tanh" in seen["hits"][0]
+    assert "relu" in seen["hits"][0]
     assert seen["dim"] == len(picture.graph.boxes) - 1
     assert seen["found"] == "1 found"
     assert seen["after"] == 0

@@ -345,3 +345,45 @@ def test_a_loop_over_layers_that_differ_is_not_rolled_up_by_halves():
     picture = Loop().graph(rg.ones(2, 3))
     assert all(box.times == 1 for box in picture.graph.boxes)
     assert not any(edge.loop for edge in picture.graph.edges)
+
+
+def test_the_layers_that_come_with_the_package_are_drawn_as_small():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    deep = nn.TransformerEncoder(layer, 12).graph(rg.ones(2, 5, 8), max_nodes=20)
+    assert len(deep.graph.boxes) <= 15
+    assert any("TransformerEncoderLayer × 12" in group.title for group in deep.graph.groups)
+    for kind in (nn.LSTM, nn.GRU, nn.RNN):
+        recurrent = kind(3, 4)
+        five, fifty = (recurrent.graph(rg.ones(steps, 2, 3)) for steps in (5, 50))
+        assert len(five.graph.boxes) == len(fifty.graph.boxes) <= 20
+
+
+def test_multiply_adds_of_layers():
+    conv = nn.Conv2d(3, 4, 3, padding=1).graph(rg.ones(2, 3, 5, 5), overlay="macs")
+    assert sum(box.macs or 0 for box in conv.graph.boxes) == 2 * 4 * 25 * 3 * 9
+    lstm = nn.LSTM(3, 4).graph(rg.ones(5, 2, 3), overlay="macs")
+    assert sum(box.macs or 0 for box in lstm.graph.boxes) == 10 * 16 * (3 + 4)
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    x = rg.ones(3, 5, 8)
+    picture = attention.graph(x, x, x, overlay="macs", need_weights=False)
+    projections, scores = 3 * 5 * 8 * (3 * 8 + 8), 2 * 3 * 5 * 5 * 8
+    assert sum(box.macs or 0 for box in picture.graph.boxes) == projections + scores
+
+
+def test_a_member_called_graph_hides_the_method_and_nothing_breaks():
+    class WithGraph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("graph", rg.eye(3))
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.layer(self.graph @ x)
+
+    model = WithGraph()
+    assert "graph" in model.state_dict()
+    assert nn.ModuleDict({"graph": nn.Linear(1, 1)})["graph"] is not None
+    picture = nn.Module.graph(model, rg.ones(3, 3))
+    assert picture.error is None
+    with pytest.raises(KeyError, match="already exists"):
+        model.register_parameter("graph", None)

@@ -7,6 +7,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 import retrograd as rg
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from retrograd import nn
 from retrograd.autograd.draw import overlay, palette
 from retrograd.autograd.draw.dot import write_dot
@@ -127,6 +129,9 @@ def test_one_more_op_is_the_one_box_added():
     assert [(box.title) for box in picture.graph.boxes if "removed" in box.marks] == []
     back = after.diff(before)
     assert [box.title for box in back.graph.boxes if "removed" in box.marks] == ["relu"]
+    titles = {box.id: box.title for box in picture.graph.boxes}
+    gone = [(titles[e.source], titles[e.target]) for e in picture.graph.edges if e.gone]
+    assert gone == [("tanh", "affine")]
     text = write_svg(picture.graph)
     assert 'class="node op added"' in text
     assert "+ relu" in picture.text
@@ -264,3 +269,58 @@ def test_a_tensor_draws_itself():
     assert y.graph(names).source == rg.draw(y, names).source
     with pytest.raises(RuntimeError, match="no tape to draw"):
         rg.ones(2).graph()
+
+
+OPS = [rg.exp, rg.sin, rg.neg, rg.relu]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_tape_is_drawn_soundly_in_every_view(data):
+    """Edges lead forward unless they are loops, bytes add up, and every writing is well-formed."""
+    values = [rg.ones(2, requires_grad=True) for _ in range(data.draw(st.integers(1, 3)))]
+    for _ in range(data.draw(st.integers(1, 25))):
+        a, b = (values[data.draw(st.integers(0, len(values) - 1))] for _ in range(2))
+        choice = data.draw(st.integers(0, len(OPS)))
+        values.append(a * b * 0.1 if choice == len(OPS) else OPS[choice](a))
+    for _ in range(data.draw(st.sampled_from([0, 12]))):
+        values.append(values[-1].sin() * values[0])
+    root = [value for value in values if not value.is_leaf][-2:]
+    total = None
+    for options in (
+        {"roll": False, "max_nodes": 1000},
+        {},
+        {"roll": True},
+        {"max_nodes": data.draw(st.integers(1, 12))},
+        {"view": "backward"},
+        {"view": "both", "overlay": "grad"},
+    ):
+        picture = rg.draw(root, **options)
+        graph = picture.graph
+        place = {box.id: k for k, box in enumerate(graph.boxes)}
+        assert len(place) == len(graph.boxes) <= options.get("max_nodes", 1000)
+        for edge in graph.edges:
+            upward = graph.upward and edge.source.startswith("b")
+            if not (edge.loop or edge.link or upward):
+                assert place[edge.source] < place[edge.target]
+        if "view" not in options:
+            kept = sum((box.kept or 0) - box.shared for box in graph.boxes)
+            total = kept if total is None else total
+            assert kept == total
+        assert ET.fromstring(picture.as_svg()) is not None
+        json.loads(picture.as_json())
+        assert picture.text
+        assert picture.source.count("{") == picture.source.count("}")
+        assert picture.as_mermaid()
+        assert picture.as_html()
+
+
+@pytest.mark.parametrize("overlay", ["grad", "time", "bytes", "macs"])
+@pytest.mark.parametrize("view", ["forward", "backward", "both"])
+def test_a_freed_tape_is_drawn_in_every_view_and_overlay(overlay, view):
+    y, names = loss()
+    y.backward()
+    picture = rg.draw(y, names, view=view, overlay=overlay)
+    assert "freed" in picture.note
+    assert ET.fromstring(picture.as_svg()) is not None
+    assert picture._repr_mimebundle_()

@@ -40,6 +40,6 @@ def test_the_pictures_show_what_their_titles_say():
     assert "keeps a value that was changed since" in text["in_place"]
     assert "gradient norm" in text["gru"]
     assert "× 50" in text["lstm"]
-    assert "Block × 12" in text["transformer"]
+    assert "TransformerEncoderLayer × 12" in text["transformer"]
     assert text["transformer"].count('class="node ') <= 20
     assert "derivative, in backward" in text["mlp"]

@@ -29,6 +29,7 @@ from .words import (
 
 MOST_ARRAYS = 6  # kept arrays that a tooltip lists
 SHOWN_IDLE = 5
+SHOWN_SHARERS = 3
 ROLLED_AT_ONCE = 20  # times max_nodes: with so many ops, rolling steps alone is not tried first
 
 
@@ -301,6 +302,8 @@ class Drawing:
                 norm = rehearsal.norms.get(end)
         if part.kind == "op" and facts and facts[0].made is not None:
             more.insert(0, values_text(facts[0].made))
+        if part.kind == "op":
+            more += self._sharers(ops)
         by_hand = [f.place for f in facts if f.place is not None]
         back_seconds = None
         if self.timed and rehearsal is not None and ops:
@@ -319,6 +322,15 @@ class Drawing:
             "notes": tuple(notes),
             "more": tuple(more),
         }
+
+    def _sharers(self, ops: Sequence[int]) -> list[str]:
+        """Which older ops keep the same memory: why it would stay without this one."""
+        memory, trace = self.trace.memory, self.trace
+        older = {memory.oldest[b] for i in ops for b in memory.held(i)} - set(ops)
+        return [
+            f"shares memory with what {trace.nodes[i].op.name} (n{i}) keeps"  # type: ignore[union-attr]
+            for i in sorted(older)[:SHOWN_SHARERS]
+        ]
 
     def _health(self, part: Part) -> tuple[list[Mark], list[str], list[str]]:
         """What is wrong with a part, in marks, words on the box, and words in the tooltip."""

@@ -15,7 +15,7 @@ from ..tape import FREED, Node
 from .tracer import Facts
 
 Shape = tuple[int, ...]
-COUNTED = ("matmul", "affine", "linear", "convolution")
+COUNTED = ("matmul", "affine", "linear", "convolution", "attend")
 
 
 def input_shapes(node: Node, facts: Facts | None) -> list[Shape | None]:
@@ -55,9 +55,16 @@ def multiply_adds(node: Node, facts: Facts | None = None) -> int | None:
     if name == "convolution_input":  # transposed: each input element meets the whole kernel
         source, weight = (*shapes, None, None)[:2]
         return prod(source) * prod(weight[1:]) if source and weight else None
+    if name == "attend":  # (*, L, E), (*, S, E), (*, S, V): scores, then what they weigh
+        q, k, v = (*shapes, None, None, None)[:3]
+        return prod(q[:-1]) * k[-2] * (q[-1] + v[-1]) if q and k and v else None
+    if name == "attend_packed":
+        batch_first = node.settings[-1]
+        return 2 * out * node.shape[1 if batch_first else 0]
     if name.endswith("_sequence"):  # a whole recurrence: the recurrent weights, once for each row
         weights = [s for s in shapes[1:3] if s is not None and len(s) == 2]
-        return prod(node.shape[:-1]) * prod(weights[0]) if weights else None
+        rows = shapes[0] or node.shape
+        return prod(rows[:-1]) * prod(weights[0]) if weights else None
     return None
 
 

@@ -35,7 +35,7 @@ def difference(first: Graph, second: Graph) -> Graph:
         pair = called[e.source], called[e.target]
         if pair not in edges:
             loop = e.loop or place[pair[0]] >= place[pair[1]]
-            edges[pair] = replace(e, source=pair[0], target=pair[1], loop=loop)
+            edges[pair] = replace(e, source=pair[0], target=pair[1], loop=loop, gone=True)
     notes = [f"{plural(len(added), 'box', 'boxes')} added, {len(removed):,} removed"]
     return Graph(
         f"from {first.title} to {second.title}",

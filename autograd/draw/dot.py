@@ -10,7 +10,7 @@ from __future__ import annotations
 from .graph import Box, Edge, Graph, Mark, Role
 from .overlay import STOPS, colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
-from .words import clipped, description, multiplicity, quoted, wrapped, xml
+from .words import LONGEST_TITLE, clipped, description, multiplicity, quoted, wrapped, xml
 
 
 def write_dot(graph: Graph) -> str:
@@ -58,6 +58,8 @@ def arrow(edge: Edge, *, upward: bool) -> str:
         looks.append(f"penwidth={width(edge):.1f}")
     if edge.loop:
         looks.append("style=dashed constraint=false")
+    if edge.gone:
+        looks.append("style=dotted")
     if edge.bad:
         looks.append(f'class=bad color="{LIGHT.bad}" penwidth=2.5')
     source, target = edge.source, edge.target
@@ -90,8 +92,9 @@ def clusters(graph: Graph) -> list[str]:
             continue
         group = graph.groups[k]
         lines.append(f"{pad}subgraph {quoted(f'cluster {group.id}')} {{")
+        title = quoted(clipped(group.title, LONGEST_TITLE))
         lines.append(
-            f"{pad}  graph [label={quoted(clipped(group.title))} labelloc=t labeljust=l "
+            f"{pad}  graph [label={title} labelloc=t labeljust=l "
             f'fontsize=11 style="rounded" color="{LIGHT.line}"]'
         )
         lines += [f"{pad}  {quoted(member)}" for member in group.members]

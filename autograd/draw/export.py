@@ -14,7 +14,7 @@ from typing import Any
 from .dot import box_heading
 from .graph import Box, Graph
 from .palette import LIGHT
-from .words import clipped, multiplicity, visible
+from .words import LONGEST_TITLE, clipped, multiplicity, visible
 
 FORMAT = 1
 SHAPES = {
@@ -38,7 +38,7 @@ def as_dict(graph: Graph) -> dict[str, Any]:
         "boxes": [box_dict(box) for box in graph.boxes],
         "edges": [
             {"source": e.source, "target": e.target, "count": e.count}
-            | {name: True for name in ("loop", "bad", "link") if getattr(e, name)}
+            | {name: True for name in ("loop", "bad", "link", "gone") if getattr(e, name)}
             for e in graph.edges
         ],
         "groups": [
@@ -85,7 +85,9 @@ def write_mermaid(graph: Graph) -> str:
         if done:
             lines.append("end")
             continue
-        lines.append(f'subgraph {groups[group.id]}["{mermaid(clipped(group.title))}"]')
+        lines.append(
+            f'subgraph {groups[group.id]}["{mermaid(clipped(group.title, LONGEST_TITLE))}"]'
+        )
         for member in group.members:
             placed.add(member)
             lines.append(node(boxes[member], ids[member]))

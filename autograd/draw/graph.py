@@ -136,6 +136,7 @@ class Edge:
     loop: bool = False
     bad: bool = False
     link: bool = False  # joins an op with its derivative
+    gone: bool = False  # of a difference: only the first tape has it
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from .dot import box_heading, width
 from .graph import Box, Edge, Graph, Group
 from .layout import FRAME_FOOT, FRAME_HEAD, Layout, Link, Spot, layout
 from .outline import number, outline, text_mark, text_width
-from .overlay import STOPS, colour, text_on
+from .overlay import colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
 from .views import halves
-from .words import clipped, description, multiplicity, wrapped, xml
+from .words import LONGEST_TITLE, clipped, description, multiplicity, wrapped, xml
 
 TITLE_SIZE, LINE_SIZE = 13, 11
 LINE_HEIGHT = 16
@@ -118,7 +118,7 @@ class Sheet:
     def marks(self) -> list[str]:
         """Everything drawn: frames below, then edges, then boxes."""
         forward = self.parts[0]
-        out = self._frames(forward, 0.0)
+        out = self._frames(forward)
         out += [
             edge_mark(self.plan, r, e) for r, e in zip(self.plan.routes, self.flow, strict=True)
         ]
@@ -159,7 +159,7 @@ class Sheet:
             )
         return out
 
-    def _frames(self, graph: Graph, shift: float) -> list[str]:
+    def _frames(self, graph: Graph) -> list[str]:
         """The frames of groups; those that would stand round somebody else's box are left out."""
         inside = members_of(graph)
         ends = [
@@ -178,7 +178,7 @@ class Sheet:
             top = min([end[2] for end in mine] + [f[1] for f in frames]) - FRAME_HEAD + 2
             right = max([end[3] for end in mine] + [f[2] for f in frames]) + FRAME_FOOT
             bottom = max([end[4] for end in mine] + [f[3] for f in frames]) + FRAME_FOOT - 2
-            right = max(right, left + text_width(clipped(group.title), 10) + 14)
+            right = max(right, left + text_width(clipped(group.title, LONGEST_TITLE), 10) + 14)
             foreign = any(
                 e[0] not in inside[group.id]
                 and (e[1] < right and e[3] > left and e[2] < bottom and e[4] > top)
@@ -221,7 +221,7 @@ def frame_mark(group: Group, x: float, y: float, right: float, bottom: float) ->
     """The frame of a group, with its title at the upper left."""
     w, h = right - x, bottom - y
     shape = f"M{number(x)} {number(y)}h{number(w)}v{number(h)}h{number(-w)}z"
-    title = text_mark(x + 6, y + 11, clipped(group.title), "quiet", 'font-size="10"')
+    title = text_mark(x + 6, y + 11, clipped(group.title, LONGEST_TITLE), "quiet", 'font-size="10"')
     return (
         f'<g class="frame" data-group="{xml(group.id)}"><path d="{shape}" fill="{LIGHT.frame}" '
         f'stroke="{LIGHT.line}" stroke-opacity="0.6" stroke-dasharray="3 3"/>{title}</g>'
@@ -312,6 +312,7 @@ def edge_text(edge: Edge, path: str, tip: str, x: float, y: float) -> str:
     ink = LIGHT.bad if edge.bad else LIGHT.line
     thick = width(edge) + (1.2 if edge.bad else 0)
     dashes = ' stroke-dasharray="5 4"' if edge.loop else ""
+    dashes = ' stroke-dasharray="1 5"' if edge.gone else dashes
     label = ""
     if edge.count > 1:
         label = (
@@ -388,6 +389,3 @@ def colour_bar(graph: Graph, y: float) -> str:
         x = place * BAR_WIDTH
         words.append(text_mark(x, y + BAR_HEIGHT + 13, text, "quiet", f'text-anchor="{anchor}"'))
     return f'<g class="scale">{"".join(cells + words)}</g>'
-
-
-__all__ = ["STOPS", "write_svg"]

@@ -15,6 +15,7 @@ from ..dtypes import BY_ARRAY
 if TYPE_CHECKING:
     from .graph import Edge, Graph
 
+LONGEST_TITLE = 72  # of a frame's title
 LONGEST = 44  # characters of a line in a box; the tooltip has the rest
 # What XML 1.0 and terminals cannot carry: control characters, half surrogates, non-characters,
 # and the marks that turn the direction of writing.
@@ -28,12 +29,12 @@ def visible(text: str) -> str:
     return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, longest: int = LONGEST) -> str:
     """A text on one line, its middle left out if it is long."""
     line = visible(text.replace("\n", "\\n").replace("\t", "\\t"))
-    if len(line) <= LONGEST:
+    if len(line) <= longest:
         return line
-    half = (LONGEST - 1) // 2
+    half = (longest - 1) // 2
     return f"{line[:half]}…{line[-half:]}"
 
 
