@@ -329,3 +329,52 @@ def rnn_back(
         dh = d @ w
         ds.append(d)
     return _in_time(m, ds, not reverse), together(m, dh, ended)
+
+
+# ---------------------------------------------------------------- words of the rules, on arrays
+
+
+def lstm_slopes(
+    g: Array, x: Array, w: Any, b: Array, h0: Any, c0: Array, c: Array, gates: Array,
+    steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """The derivatives of `lstm_sequence` by ``x``, ``h0`` and ``c0``."""
+    return lstm_back(Arrays, g, w, c0, c, gates, steps, reverse)
+
+
+def projected_lstm_slopes(
+    g: Array, x: Array, w: Array, b: Array, r: Array, h0: Array, c0: Array, out: Array,
+    gates: Array, steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """The derivatives of `lstm_projected_sequence` by ``x``, ``rh``, ``h0``, ``c0``; then ``h``."""
+    m, n, p = Arrays, c0.shape[1], r.shape[0]
+    slopes = projected_lstm_back(m, g, w, r, c0, out, gates, steps, reverse)
+    return *slopes, gates[:, 3 * n :] * np.tanh(out[:, p:])
+
+
+def gru_slopes(
+    g: Array,
+    x: Array,
+    w: Any,
+    b: Any,
+    h0: Array,
+    out: Array,
+    gates: Array,
+    steps: Any,
+    reverse: Any,
+) -> tuple[Array, Array, Array]:
+    """The derivatives of `gru_sequence` by ``x``, by ``Wh₋ + b``, and by ``h0``."""
+    return gru_back(Arrays, g, w, h0, out, gates, steps, reverse)
+
+
+def rnn_slopes(
+    g: Array, x: Array, w: Array, b: Array, h0: Array, out: Array,
+    steps: Any, reverse: Any, nonlinearity: str,
+) -> tuple[Array, Array]:  # fmt: skip
+    """The derivatives of `rnn_sequence` by ``x`` and ``h0``."""
+    return rnn_back(Arrays, g, w, out, steps, reverse, nonlinearity)
+
+
+def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Array:
+    """The state from which each row of a sequence was computed."""
+    return before(Arrays, rows, initial, steps, reverse)  # type: ignore[no-any-return]

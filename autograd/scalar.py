@@ -51,7 +51,7 @@ from numpy import arctan2 as atan2
 from numpy import arctanh as atanh
 
 from . import dtypes as dt
-from . import recurrence, shapes
+from . import shapes
 from .scores import log_softmax_slope, scaled_rows, softmax_slope
 from .shapes import expand, sum_to
 
@@ -517,52 +517,6 @@ def cross_entropy_slope(
         g = g * (1 - smoothing)
     d.ravel()[places_of(x.shape, target)] -= g
     return d
-
-
-def lstm_slopes(
-    g: Array, x: Array, w: Any, b: Array, h0: Any, c0: Array, c: Array, gates: Array,
-    steps: Any, reverse: Any,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The derivatives of `lstm_sequence` by ``x``, ``h0`` and ``c0``."""
-    return recurrence.lstm_back(recurrence.Arrays, g, w, c0, c, gates, steps, reverse)
-
-
-def projected_lstm_slopes(
-    g: Array, x: Array, w: Array, b: Array, r: Array, h0: Array, c0: Array, out: Array,
-    gates: Array, steps: Any, reverse: Any,
-) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
-    """The derivatives of `lstm_projected_sequence` by ``x``, ``rh``, ``h0``, ``c0``; then ``h``."""
-    m, n, p = recurrence.Arrays, c0.shape[1], r.shape[0]
-    slopes = recurrence.projected_lstm_back(m, g, w, r, c0, out, gates, steps, reverse)
-    return *slopes, gates[:, 3 * n :] * tanh(out[:, p:])
-
-
-def gru_slopes(
-    g: Array,
-    x: Array,
-    w: Any,
-    b: Any,
-    h0: Array,
-    out: Array,
-    gates: Array,
-    steps: Any,
-    reverse: Any,
-) -> tuple[Array, Array, Array]:
-    """The derivatives of `gru_sequence` by ``x``, by ``Wh₋ + b``, and by ``h0``."""
-    return recurrence.gru_back(recurrence.Arrays, g, w, h0, out, gates, steps, reverse)
-
-
-def rnn_slopes(
-    g: Array, x: Array, w: Array, b: Array, h0: Array, out: Array,
-    steps: Any, reverse: Any, nonlinearity: str,
-) -> tuple[Array, Array]:  # fmt: skip
-    """The derivatives of `rnn_sequence` by ``x`` and ``h0``."""
-    return recurrence.rnn_back(recurrence.Arrays, g, w, out, steps, reverse, nonlinearity)
-
-
-def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Array:
-    """The state from which each row of a sequence was computed."""
-    return recurrence.before(recurrence.Arrays, rows, initial, steps, reverse)  # type: ignore[no-any-return]
 
 
 def look(x: Array, steps: tuple[Any, ...]) -> Array:

@@ -194,7 +194,7 @@ class RNNBase(Module):
             return self._forward_packed(input, hx)
         ndim = input.ndim
         if ndim not in (2, 3):
-            tensor = "" if self.mode == "LSTM" else " tensor"
+            tensor = " tensor" if self.mode.startswith("RNN") else ""
             raise ValueError(
                 f"{self.mode[:4].rstrip('_')}: Expected input to be 2D or 3D, got {ndim}D{tensor} "
                 "instead"

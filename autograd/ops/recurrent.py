@@ -52,7 +52,7 @@ class Tensors:
         return like.new_zeros((rows, like.array.shape[1]))
 
 
-@word
+@word(arrays=recurrence.states_before)
 def states_before(rows: Any, initial: Any, steps: Any, reverse: bool) -> Any:
     """The state from which each row of a sequence was computed."""
     return recurrence.before(Tensors, rows, initial, steps, reverse)
@@ -61,7 +61,7 @@ def states_before(rows: Any, initial: Any, steps: Any, reverse: bool) -> Any:
 # ---------------------------------------------------------------- LSTM
 
 
-@word
+@word(arrays=recurrence.lstm_slopes)
 def lstm_slopes(
     g: Any, x: Any, w: Any, b: Any, h0: Any, c0: Any, c: Any, gates: Any, steps: Any, reverse: bool
 ) -> Any:
@@ -123,7 +123,7 @@ def lstm_sequence(x, w, b, h0, c0, /, steps, reverse=False):
     return recurrence.lstm(Arrays, x, w, b, h0, c0, steps, reverse)
 
 
-@word
+@word(arrays=recurrence.projected_lstm_slopes)
 def projected_lstm_slopes(
     g: Any,
     x: Any,
@@ -175,7 +175,7 @@ def lstm_projected_sequence(x, w, b, r, h0, c0, /, steps, reverse=False):
 # ---------------------------------------------------------------- GRU
 
 
-@word
+@word(arrays=recurrence.gru_slopes)
 def gru_slopes(
     g: Any, x: Any, w: Any, b: Any, h0: Any, out: Any, gates: Any, steps: Any, reverse: bool
 ) -> Any:
@@ -235,7 +235,7 @@ def gru_sequence(x, w, b, h0, /, steps, reverse=False):
 # ---------------------------------------------------------------- Elman's network
 
 
-@word
+@word(arrays=recurrence.rnn_slopes)
 def rnn_slopes(
     g: Any, x: Any, w: Any, b: Any, h0: Any, out: Any, steps: Any, reverse: bool, nonlinearity: str
 ) -> Any:

@@ -374,4 +374,4 @@ def test_settings_that_pytorch_refuses(call):
 def test_dropout_in_one_layer_warns(engine):
     with pytest.warns(UserWarning, match="dropout option adds dropout after all but last") as seen:
         engine.nn.LSTM(2, 3, dropout=0.5)
-    assert seen[0].filename == __file__
+    assert engine is torch or seen[0].filename == __file__  # whose line is its own
