@@ -375,7 +375,8 @@ def _tapped(
     input: Tensor, places: Sequence[Array], weight: Tensor | None, sizes: Sequence[int]
 ) -> Tensor:
     """The pixels at whole coordinates, x first, times their weights; zero outside."""
-    flat, inside = 0, True
+    flat: Any = 0
+    inside: Any = True
     for place, n in zip(places[::-1], sizes[::-1], strict=True):
         inside = inside & (place >= 0) & (place < n)
         flat = flat * n + np.where((place >= 0) & (place < n), place, 0).astype(np.int64)

@@ -203,11 +203,12 @@ def _count(n: int, size: int, stride: int, padding: int, dilation: int, ceil_mod
     return m - 1 if ceil_mode and (m - 1) * stride >= n + padding else m
 
 
-def _counts(name: str, inner: Sequence[int], *sides: Any) -> tuple[int, ...]:
-    *axes, ceil_mode = sides
-    counts = tuple(
-        _count(*each, bool(ceil_mode)) for each in zip(inner, *axes, strict=True)
-    )  # fmt: skip
+def _counts(
+    name: str, inner: Sequence[int], size: Sequence[int], stride: Sequence[int],
+    padding: Sequence[int], dilation: Sequence[int], ceil_mode: Any,
+) -> tuple[int, ...]:  # fmt: skip
+    axes = zip(inner, size, stride, padding, dilation, strict=True)
+    counts = tuple([_count(n, k, step, p, d, bool(ceil_mode)) for n, k, step, p, d in axes])
     if min(counts) < 1:
         raise RuntimeError(
             f"{name}: Given input size: {tuple(inner)}. Calculated output size: {counts}. Output "
