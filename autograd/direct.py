@@ -230,7 +230,7 @@ def _inner(function: Any) -> Any:
     return numba.njit(error_model="numpy")(function)
 
 
-def _deal(image, source, size, y, step, left, stride, scratch, at, high, wide):  # type: ignore[no-untyped-def]
+def _deal(image, source, size, y, step, left, stride, scratch, at, high, wide):
     """Rows of a channel, with zeros where the image is not, into scratch memory from ``at`` on."""
     low = min(max(0, -(left // stride)), wide)
     edge = max(low, min(wide, -((left - size[1]) // stride)))
@@ -263,7 +263,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
 
     def slide(
         image, weights, biases, result, filters, groups, taps, starts, runs, numbers, begin, end
-    ):  # type: ignore[no-untyped-def]
+    ):
         channels, size_down, size_across, places_down, places_across = numbers[:5]
         rows, bands, high, wide, stride_down, stride_across = numbers[5:11]
         offset_down, offset_across, tiles, last_tiles = numbers[11:15]
@@ -276,7 +276,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
             m, band = item // bands, item % bands
             top = band * rows
             here = min(rows, places_down - top)
-            at = 0
+            at = np.int64(0)
             for c in range(channels):
                 for p in range(phases_down):
                     for q in range(phases_across):
@@ -401,9 +401,10 @@ def _weigh(dtype: str, tile: Tile) -> Any:
     number = getattr(np, dtype)
     deal = _inner(_deal)
 
-    def weigh(image, gradient, sums, filters, groups, taps, pixels, numbers, begin, end):  # type: ignore[no-untyped-def]
+    def weigh(image, gradient, sums, filters, groups, taps, pixels, numbers, begin, end):
         channels, size_down, size_across, places_down, places_across = numbers[:5]
         rows, bands, high, wide, stride_down, offset_down, offset_across = numbers[5:12]
+        one = np.int64(1)  # of the type of other arguments, so that `_deal` is compiled once
         plane = places_down * places_across
         several = lanes * vectors
         blocks = -(-filters // several)
@@ -415,8 +416,8 @@ def _weigh(dtype: str, tile: Tile) -> Any:
             for c in range(channels):
                 deal(
                     image, (m * channels + c) * size_down * size_across,
-                    (size_down, size_across), top * stride_down + offset_down, 1,
-                    offset_across, 1, scratch, c * high * wide, high, wide,
+                    (size_down, size_across), top * stride_down + offset_down, one,
+                    offset_across, one, scratch, c * high * wide, high, wide,
                 )  # fmt: skip
             count = min(rows, places_down - top) * places_across
             for start in range(0, count, chunk):
@@ -481,18 +482,19 @@ def _dot(dtype: str, lanes: int) -> Any:
     number, rows_of_tile = getattr(np, dtype), ALONE
     deal = _inner(_deal)
 
-    def dot(image, gradient, sums, taps, numbers, begin, end):  # type: ignore[no-untyped-def]
+    def dot(image, gradient, sums, taps, numbers, begin, end):
         channels, size_down, size_across, places_down, places_across = numbers[:5]
         rows, bands, high, wide, stride_down, stride_across = numbers[5:11]
         offset_down, offset_across = numbers[11:13]
         phases_down, phases_across, size = numbers[15:18]
         scratch = np.empty(size, number)
         scratch[size - lanes :] = 0
+        zero, one = np.int64(0), np.int64(1)
         slopes = np.zeros(rows * wide + lanes, number)
         for m in range(begin, end):
             for band in range(bands):
                 top = band * rows
-                at = 0
+                at = zero
                 for c in range(channels):
                     for p in range(phases_down):
                         for q in range(phases_across):
@@ -506,7 +508,7 @@ def _dot(dtype: str, lanes: int) -> Any:
                             at += high * wide
                 deal(
                     gradient, m * places_down * places_across, (places_down, places_across),
-                    top, 1, 0, 1, slopes, 0, rows, wide,
+                    top, one, zero, one, slopes, zero, rows, wide,
                 )  # fmt: skip
                 count = -(-((rows - 1) * wide + places_across) // lanes)
                 for t in range(0, taps.size, rows_of_tile):
@@ -544,7 +546,7 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     filters, channels, *kernel = w.shape
     wide = w.reshape(groups, filters // groups, channels, *kernel).swapaxes(1, 2)
     parts = [
-        [_remainder(*facts, r) for r in range(facts[2])]
+        [_remainder(*facts, r) for r in range(facts[2])]  # type: ignore[call-arg]
         for facts in zip(size, kernel, stride, padding, dilation, y.shape[2:], strict=True)
     ]
     if stride == (1, 1):

@@ -178,6 +178,8 @@ def sum(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
 
 def spread(g: Array, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Array:
     """The gradient of a reduction, stretched back over what was reduced."""
+    if g.shape == shape:
+        return g
     if not keepdim and dim is not None:
         for axis in dim:  # in order, so that each is counted among those already there
             g = g[(slice(None),) * axis + (None,)]

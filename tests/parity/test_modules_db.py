@@ -43,40 +43,13 @@ def all_for(reason: str, names: str) -> dict[str, str]:
 
 # Entries that are not there or not right, and why.  One that works must go from here.
 MISSING: dict[str, str] = {
-    **all_for(
-        "convolutions",
-        """
-        LazyConv1d LazyConv2d LazyConv3d
-        LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d
-        """,
-    ),
-    **all_for(
-        "padding",
-        """
-        ReflectionPad1d ReflectionPad2d ReflectionPad3d
-        ReplicationPad1d ReplicationPad2d ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d
-        CircularPad1d CircularPad2d CircularPad3d ConstantPad1d ConstantPad2d ConstantPad3d
-        """,
-    ),
-    **all_for(
-        "normalisation, embeddings and attention",
-        """
-        Embedding MultiheadAttention
-        Transformer TransformerEncoder TransformerEncoderLayer TransformerDecoderLayer
-        """,
-    ),
+    **all_for("not there yet", "LazyConv1d LazyConv2d LazyConv3d"),
+    **all_for("not there yet", "LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d"),
 }
 
 # Public names of torch.nn that are not there, and why.
 ABSENT: dict[str, str] = {
     **dict.fromkeys(MISSING, "see there"),
-    **all_for(
-        "not there yet",
-        """
-        ChannelShuffle EmbeddingBag PixelShuffle PixelUnshuffle
-        TransformerDecoder Upsample UpsamplingBilinear2d UpsamplingNearest2d
-        """,
-    ),
     "DataParallel": "there is one device",
 }
 
@@ -91,7 +64,7 @@ FIRST_ORDER_ONLY: dict[str, str] = {}
 DTYPES = (torch.float32, torch.float64)
 SECOND_ORDER_SAMPLES = 12  # of each entry, spread over its inputs
 ROUND_TRIPS = 12
-MANY = 100
+MANY = 30
 
 TESTS = Path(__file__).parent.parent
 
@@ -160,7 +133,7 @@ def state_of(theirs):
 
 
 def seed(n=7):
-    torch.manual_seed(n)
+    torch.default_generator.manual_seed(n)  # torch.manual_seed asks every other device too: 4 ms
     rg.manual_seed(n)
 
 
@@ -184,10 +157,11 @@ class Twins:
         self.my_kwargs = {key: ours(x) for key, x in self.kwargs.items()}
         made = given.constructor_input
         seed()
-        self.theirs = entry.module_cls(*made.args, **made.kwargs)
-        self.mine = getattr(rg.nn, name_of(entry))(
-            *(ours(x) for x in made.args), **{key: ours(x) for key, x in made.kwargs.items()}
-        )
+        with quiet():
+            self.theirs = entry.module_cls(*made.args, **made.kwargs)
+        with strict():
+            args, kwargs = ours(made.args), {key: ours(x) for key, x in made.kwargs.items()}
+            self.mine = getattr(rg.nn, name_of(entry))(*args, **kwargs)
         allowed = {d: LOOSER[name_of(entry), d][0] for d in TOLERANCE if self._looser(d)}
         self.tolerance = TOLERANCE | allowed
         self.compare_text()
@@ -412,7 +386,7 @@ def test_the_list_of_what_is_missing_is_exact(name):
 
 
 def test_most_entries_are_whole():
-    assert len(module_db) - len(MISSING) >= 87
+    assert len(module_db) - len(MISSING) >= 105
 
 
 def public_classes():
