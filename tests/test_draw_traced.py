@@ -387,3 +387,14 @@ def test_a_member_called_graph_hides_the_method_and_nothing_breaks():
     assert picture.error is None
     with pytest.raises(KeyError, match="already exists"):
         model.register_parameter("graph", None)
+
+
+@pytest.mark.parametrize("roll", [None, True, False])
+@pytest.mark.parametrize("max_nodes", [3, 8, 20, 40])
+def test_no_picture_of_a_model_has_more_boxes_than_asked_for(roll, max_nodes):
+    layers = [nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)) for _ in range(30)]
+    model = nn.Sequential(*layers, nn.Linear(4, 2))
+    model.spare = nn.Linear(4, 4).requires_grad_(False)
+    picture = model.graph(rg.ones(2, 4), roll=roll, max_nodes=max_nodes)
+    assert len(picture.graph.boxes) <= max_nodes
+    assert sum(box.ops for box in picture.graph.boxes) == 91

@@ -60,7 +60,8 @@ def build(
     remarks += said
     if net is None:
         return Graph(title, memory_line(trace), (summary(trace, ops),), (), notes=tuple(remarks))
-    drawing = Drawing(net, findings, failure, timed=options.overlay == "time")
+    room = options.max_nodes - len(net)
+    drawing = Drawing(net, findings, failure, timed=options.overlay == "time", room=room)
     if failure is not None:
         remarks.insert(0, f"forward raised in {failure.op}: {failure.message}")
     boxes, scale = drawing.boxes, None
@@ -182,15 +183,17 @@ def memory_line(trace: Trace) -> str:
 class Drawing:
     """The boxes and edges of a net."""
 
-    def __init__(self, net: Net, findings: Findings, failure: Failure | None, *, timed: bool):
+    def __init__(
+        self, net: Net, findings: Findings, failure: Failure | None, *, timed: bool, room: int
+    ):
         self.net, self.trace, self.findings, self.timed = net, net.trace, findings, timed
         self.steps = steps_of(findings)
         self.boxes: list[Box] = []
         self.edges: list[Edge] = []
         self._scopes: dict[str, tuple[Scope, str]] = {}  # group id: scope, id of the one round it
         ids = [self._id(part) for part in net.parts]
-        inputs = self._inputs(ids)
-        self._idle()
+        inputs = self._inputs(ids, room)
+        self._idle(room - len(self.boxes))
         self.boxes += [self._box(part, id, inputs) for part, id in zip(net.parts, ids, strict=True)]
         self._edges(ids)
         self._outputs(ids, failure)
@@ -359,8 +362,11 @@ class Drawing:
             marks = [mark for mark in marks if mark != "strange"]
         return list(dict.fromkeys(marks)), notes, more
 
-    def _inputs(self, ids: Sequence[str]) -> dict[int, int]:
-        """Boxes for the named inputs that are off the tape; how many of each node's were drawn."""
+    def _inputs(self, ids: Sequence[str], room: int) -> dict[int, int]:
+        """Boxes for the named inputs that are off the tape; how many of each node's were drawn.
+
+        None are where there is no room for all.
+        """
         sources: dict[str, tuple[str, Box]] = {}
         counts: Counter[tuple[str, str]] = Counter()
         drawn: dict[int, int] = {}
@@ -377,14 +383,16 @@ class Drawing:
                         sources[name] = id, Box(id, "input", name, shape, dtype)
                     counts[sources[name][0], ids[k]] += 1
                     drawn[i] = drawn.get(i, 0) + 1
+        if len(sources) > room:
+            return {}
         self.boxes += [box for _, box in sources.values()]
         times = {id: part.times for id, part in zip(ids, self.net.parts, strict=True)}
         for (a, b), n in counts.items():
             self.edges.append(Edge(a, b, n if times[b] == 1 else max(1, n // times[b])))
         return drawn
 
-    def _idle(self) -> None:
-        for k, one in enumerate(self.findings.idle[:SHOWN_IDLE]):
+    def _idle(self, room: int) -> None:
+        for k, one in enumerate(self.findings.idle[: max(0, min(SHOWN_IDLE, room))]):
             self.boxes.append(
                 Box(
                     f"idle{k}",

@@ -563,6 +563,10 @@ for (const id of ["open", "close"]) at(id).hidden = !groups.size;
 // ---------------------------------------------------------------- stepping through backward
 
 const order = data.boxes.filter(box => box.step).sort((a, b) => a.step - b.step);
+const usersOf = new Map();
+for (const {source, target} of data.edges) {
+  usersOf.set(source, [...(usersOf.get(source) || []), target]);
+}
 const turn = new Map(order.map((box, k) => [box.id, k + 1]));
 
 function paintFrame() {
@@ -573,7 +577,7 @@ function paintFrame() {
     if (spot.bend) continue;
     const {node, element} = spot;
     const executed = frame > 0 && node.members.some(box => done(box.id));
-    const users = data.edges.filter(e => e.source === node.id).map(e => e.target);
+    const users = usersOf.get(node.id) || [];
     const arrived = frame > 0 && LEAVES.has(node.role) && users.length > 0 && users.every(done);
     element.classList.toggle("done", executed);
     element.classList.toggle("arrived", arrived || node.role === "output");

@@ -224,7 +224,7 @@ def folded(net: Net, rolled: Rolls, max_nodes: int, **options: object) -> Net | 
         for k in fold:
             part = net.parts[k]
             for i in part.members:
-                if part.kind == "leaf":
+                if net.trace.is_leaf(i):
                     leaves[i] = label
                 else:
                     into[net.labels[i]] = label
