@@ -16,7 +16,7 @@ from .anomaly import detect_anomaly as detect_anomaly
 from .anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from .anomaly import set_detect_anomaly as set_detect_anomaly
 from .device import Size, device
-from .draw import Picture, draw, tape_text
+from .draw import Picture, draw, tape_cycles, tape_text, tracing
 from .dtypes import (
     bfloat16,
     bool_,
@@ -137,6 +137,8 @@ __all__ = [
     "set_printoptions",
     "short",
     "strided",
+    "tape_cycles",
     "tape_text",
+    "tracing",
     "uint8",
 ]

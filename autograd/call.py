@@ -201,7 +201,7 @@ def source(
         canonical=_lines(canonical, 4),
         arrays=_lines([f"x{i} = {n}" if i in numbers else f"x{i} = {n}.array"
                        for i, n in enumerate(names)], 8),
-        check=_lines(_check(op, counted, numbers), 8),
+        check=_lines(_check(op, counted, numbers, prepare is not None), 8),
         outs=", ".join(["out", *others]),
         arrays_too=_lines([f"if {o}.__class__ is not ndarray: {o} = asarray({o})"
                            for o in others], 8),
@@ -260,15 +260,17 @@ def _canonical(op: Op, first: str, space: dict[str, Any], axes: Function | None)
     return lines
 
 
-def _check(op: Op, counted: list[int], numbers: tuple[int, ...]) -> list[str]:
-    """What sends a call to ``slowly`` before the body runs."""
+def _check(
+    op: Op, counted: list[int], numbers: tuple[int, ...], prepared: bool = False
+) -> list[str]:
+    """What sends a call to ``slowly`` before the body runs; ``prepare`` has seen to integers."""
     lines = [
         f"if x{counted[0]}.dtype is not x{i}.dtype:\n            raise TypeError"
         for i in counted[1:]
     ]
     if op.ordered:
         lines.append(f'if x{counted[0]}.dtype.kind == "c":\n            raise TypeError')
-    if op.ints != "same" or (numbers and op.promote != "bool"):
+    if (op.ints != "same" and not prepared) or (numbers and op.promote != "bool"):
         lines.append(f'if x{counted[0]}.dtype.kind != "f":\n            raise TypeError')
     if op.kind in ("reduction", "opaque", "contraction") and op.ints == "same":
         lines.append(f"if x{counted[0]}.dtype.names:\n            raise TypeError")

@@ -164,7 +164,7 @@ def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tupl
 
 
 def packed(w: Array, rows: int) -> Array:
-    """Weights ``(G, F, T)`` in the order in which the kernel reads them: ``(G, blocks, T, rows)``."""
+    """Weights ``(G, F, T)`` in the order in which the kernel reads: ``(G, blocks, T, rows)``."""
     groups, filters, taps = w.shape
     blocks = -(-filters // rows)
     out = np.zeros if filters % rows else np.empty
@@ -189,7 +189,7 @@ def slide(x: Array, w: Array, bias: Array | None, down: Axis, across: Axis) -> A
     wide = across.places + across.reach
     tile = tile_for(dtype, filters, down.places * wide)
     few = count < 2 * kernels.threads()
-    where = layout(channels, down, across, tile, -(-2 * kernels.threads() // count) if few else 1)
+    where = layout(channels, down, across, tile, -(-4 * kernels.threads() // count) if few else 1)
     weights = packed(w, tile.rows).reshape(-1)
     biases = np.zeros(weights.size // taps, x.dtype)
     if bias is not None:
@@ -230,8 +230,8 @@ def _inner(function: Any) -> Any:
     return numba.njit(error_model="numpy")(function)
 
 
-def _deal(image, source, size, y, step, left, stride, scratch, at, high, wide):  # type: ignore[no-untyped-def]
-    """Rows of one channel, with zeros where the image is not, into scratch memory from ``at`` on."""
+def _deal(image, source, size, y, step, left, stride, scratch, at, high, wide):
+    """Rows of a channel, with zeros where the image is not, into scratch memory from ``at`` on."""
     low = min(max(0, -(left // stride)), wide)
     edge = max(low, min(wide, -((left - size[1]) // stride)))
     for _ in range(high):
@@ -263,7 +263,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
 
     def slide(
         image, weights, biases, result, filters, groups, taps, starts, runs, numbers, begin, end
-    ):  # type: ignore[no-untyped-def]
+    ):
         channels, size_down, size_across, places_down, places_across = numbers[:5]
         rows, bands, high, wide, stride_down, stride_across = numbers[5:11]
         offset_down, offset_across, tiles, last_tiles = numbers[11:15]
@@ -276,7 +276,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
             m, band = item // bands, item % bands
             top = band * rows
             here = min(rows, places_down - top)
-            at = 0
+            at = np.int64(0)
             for c in range(channels):
                 for p in range(phases_down):
                     for q in range(phases_across):
@@ -351,6 +351,8 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     dtype = x.dtype.name
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
+    if filters == 1:
+        return _weigh_alone(x, y, groups, down, across)
     tile = weight_tile(dtype, filters)
     count = len(x) * groups
     threads = kernels.threads()
@@ -393,15 +395,16 @@ def weight_tile(dtype: str, filters: int) -> Tile:
 
 @cache
 def _weigh(dtype: str, tile: Tile) -> Any:
-    block = microkernels.outer(dtype, *tile)
+    block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, tile.lanes)
     lanes, rows_of_tile, vectors = tile
     chunk = CHUNK
     number = getattr(np, dtype)
     deal = _inner(_deal)
 
-    def weigh(image, gradient, sums, filters, groups, taps, pixels, numbers, begin, end):  # type: ignore[no-untyped-def]
+    def weigh(image, gradient, sums, filters, groups, taps, pixels, numbers, begin, end):
         channels, size_down, size_across, places_down, places_across = numbers[:5]
         rows, bands, high, wide, stride_down, offset_down, offset_across = numbers[5:12]
+        one = np.int64(1)  # of the type of other arguments, so that `_deal` is compiled once
         plane = places_down * places_across
         several = lanes * vectors
         blocks = -(-filters // several)
@@ -413,20 +416,27 @@ def _weigh(dtype: str, tile: Tile) -> Any:
             for c in range(channels):
                 deal(
                     image, (m * channels + c) * size_down * size_across,
-                    (size_down, size_across), top * stride_down + offset_down, 1,
-                    offset_across, 1, scratch, c * high * wide, high, wide,
+                    (size_down, size_across), top * stride_down + offset_down, one,
+                    offset_across, one, scratch, c * high * wide, high, wide,
                 )  # fmt: skip
             count = min(rows, places_down - top) * places_across
             for start in range(0, count, chunk):
                 stop = min(start + chunk, count)
                 for b in range(blocks):
                     here = min(several, filters - b * several)
-                    for f in range(here):
-                        source = (m * filters + b * several + f) * plane + top * places_across
-                        for p in range(start, stop):
-                            slopes[(p - start) * several + f] = gradient[source + p]
-                    for f in range(here, several):
-                        for p in range(stop - start):
+                    source = (m * filters + b * several) * plane + top * places_across + start
+                    whole = (stop - start) // lanes * lanes
+                    square = here // lanes * lanes
+                    for f in range(0, square, lanes):
+                        for p in range(0, whole, lanes):
+                            turn(
+                                gradient, source + f * plane + p, plane,
+                                slopes, p * several + f, several,
+                            )  # fmt: skip
+                    for p in range(stop - start):
+                        for f in range(0 if p >= whole else square, here):
+                            slopes[p * several + f] = gradient[source + f * plane + p]
+                        for f in range(here, several):
                             slopes[p * several + f] = 0
                     base = (m % groups * blocks + b) * taps.size
                     for t in range(0, taps.size, rows_of_tile):
@@ -440,6 +450,73 @@ def _weigh(dtype: str, tile: Tile) -> Any:
         f"void({given}, {given}, {dtype}[::1], int64, int64, {ints}, {ints}, {ints}, int64, int64)"
     )
     return kernels.compile(weigh, signature, contract=True, source=f"{_source()} {tile}")
+
+
+def _weigh_alone(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+    """`weigh` for filters that are alone in their group: one product of images for each tap."""
+    dtype = x.dtype.name
+    channels = x.shape[1] // groups
+    n = lanes(dtype)
+    where = layout(channels, down, across, Tile(n, ALONE, 1), 1)
+    width = where.taps.size
+    taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
+    sums = np.zeros((len(x) * groups, taps.size), x.dtype)
+    kernel = _dot(dtype, n)
+    image, slopes, flat = (np.ascontiguousarray(a).reshape(-1) for a in (x, y, sums))
+    total = len(x) * groups
+    kernels.share(
+        lambda i, j: kernel(image, slopes, flat, taps, where.numbers, i, j),
+        total,
+        max(1, min(total // 4, total * GRAIN // max(1, y.size * width))),
+    )
+    found = np.add.reduce(sums.reshape(len(x), groups, -1), axis=0)
+    return found[:, None, :width]  # type: ignore[no-any-return]
+
+
+ALONE = 9  # taps at a time
+
+
+@cache
+def _dot(dtype: str, lanes: int) -> Any:
+    block = microkernels.inner(dtype, lanes, ALONE)
+    number, rows_of_tile = getattr(np, dtype), ALONE
+    deal = _inner(_deal)
+
+    def dot(image, gradient, sums, taps, numbers, begin, end):
+        channels, size_down, size_across, places_down, places_across = numbers[:5]
+        rows, bands, high, wide, stride_down, stride_across = numbers[5:11]
+        offset_down, offset_across = numbers[11:13]
+        phases_down, phases_across, size = numbers[15:18]
+        scratch = np.empty(size, number)
+        scratch[size - lanes :] = 0
+        zero, one = np.int64(0), np.int64(1)
+        slopes = np.zeros(rows * wide + lanes, number)
+        for m in range(begin, end):
+            for band in range(bands):
+                top = band * rows
+                at = zero
+                for c in range(channels):
+                    for p in range(phases_down):
+                        for q in range(phases_across):
+                            deal(
+                                image, (m * channels + c) * size_down * size_across,
+                                (size_down, size_across),
+                                top * stride_down + offset_down + numbers[18 + p], stride_down,
+                                offset_across + numbers[18 + phases_down + q], stride_across,
+                                scratch, at, high, wide,
+                            )  # fmt: skip
+                            at += high * wide
+                deal(
+                    gradient, m * places_down * places_across, (places_down, places_across),
+                    top, one, zero, one, slopes, zero, rows, wide,
+                )  # fmt: skip
+                count = -(-((rows - 1) * wide + places_across) // lanes)
+                for t in range(0, taps.size, rows_of_tile):
+                    block(scratch, taps, t, slopes, count, sums, m * taps.size + t)
+
+    given, ints = kernels.readonly(dtype), kernels.readonly("int64")
+    signature = f"void({given}, {given}, {dtype}[::1], {ints}, {ints}, int64, int64)"
+    return kernels.compile(dot, signature, contract=True, source=f"{_source()} {lanes}")
 
 
 # ---------------------------------------------------------------- the three products
@@ -469,7 +546,7 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     filters, channels, *kernel = w.shape
     wide = w.reshape(groups, filters // groups, channels, *kernel).swapaxes(1, 2)
     parts = [
-        [_remainder(*facts, r) for r in range(facts[2])]
+        [_remainder(*facts, r) for r in range(facts[2])]  # type: ignore[call-arg]
         for facts in zip(size, kernel, stride, padding, dilation, y.shape[2:], strict=True)
     ]
     if stride == (1, 1):
@@ -480,8 +557,18 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
         for across, columns, j in parts[1]:
             if down.taps and across.taps and down.places > 0 and across.places > 0:
                 part = wide[:, :, :, i][..., j].reshape(groups, channels, -1)
-                out[:, :, rows, columns] = slide(y, part, None, down, across)
+                _interleave(out[:, :, rows, columns], slide(y, part, None, down, across))
     return out
+
+
+def _interleave(place: Array, part: Array) -> None:
+    def work(i: int, j: int) -> None:
+        place[i:j] = part[i:j]
+
+    if part.size < SERIAL or len(part) == 1:
+        place[...] = part
+    else:
+        kernels.share(work, len(part), max(1, len(part) // 4))
 
 
 def _remainder(

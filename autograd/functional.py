@@ -135,8 +135,9 @@ def backward(
         reached = _walk(roots, seeds, create_graph, keep=keep)
         for node in reached:
             _check_real(node)
+        hooked = bool(tape.node_hooks) or bool(tape.post_hooks)
         for node in reached:
-            _accumulate(node, node.kept(), reached)
+            _accumulate(node, node.kept(), reached, hooked)
         return
     targets = _tuple(inputs)
     if not targets:
@@ -181,8 +182,10 @@ def _check_real(node: Node) -> None:
         )
 
 
-def _accumulate(node: Node, tensor: Tensor | None, reached: dict[Node, Any]) -> None:
-    """Add a finished gradient to ``.grad``."""
+def _accumulate(
+    node: Node, tensor: Tensor | None, reached: dict[Node, Any], hooked: bool = True
+) -> None:
+    """Add a finished gradient to ``.grad``; ``hooked`` says that there may be hooks to call."""
     if tensor is None:
         return
     before = getattr(tensor, "_grad", None)
@@ -200,6 +203,8 @@ def _accumulate(node: Node, tensor: Tensor | None, reached: dict[Node, Any]) -> 
         tensor._grad = before + wrap(np.asarray(g))
     else:
         np.add(before.array, g, out=before.array)
+    if not hooked:
+        return
     if tape.node_hooks and node in tape.node_hooks:
         for hook in list(tape.node_hooks[node].values()):
             hook((), (tensor._grad,))

@@ -196,7 +196,7 @@ def compile(
     (compiled,) = kernel.overloads.values()
     payload = _packed(compiled)
     known = payload and machine.load(payload)
-    if known and path is not None:
+    if payload and known and path is not None:
         _write(path, payload)
     elif pickled is not None:
         from numba.core.serialize import dumps

@@ -46,11 +46,15 @@ UFUNCS: dict[type, np.ufunc] = {
 
 def copied(a: Array) -> Array:
     """A copy of an array in NumPy's usual order, whatever its order was."""
-    if a.size < WORTH_A_LOOP or not a.flags.c_contiguous or a.dtype.char not in _COPIES:
+    constant = a.size and not any(a.strides)
+    if a.size < WORTH_A_LOOP or a.dtype.char not in _COPIES:
+        return a.copy()
+    if not a.flags.c_contiguous and not constant:
         return a.copy()
     out = np.empty(a.shape, a.dtype)
+    whole = np.full(GRAIN, a[(0,) * a.ndim], a.dtype) if constant else a.reshape(-1)
     loop = _COPIES[a.dtype.char].compiled()
-    kernels.launch(loop, [a.reshape(-1), out.reshape(-1)], a.size, GRAIN)
+    kernels.launch(loop, [whole, out.reshape(-1)], a.size, GRAIN, [not constant, 1])
     return out
 
 
@@ -101,7 +105,9 @@ class Formula:
         ufunc: Any = None
         if isinstance(tree, (ast.BinOp, ast.UnaryOp)):
             ufunc = UFUNCS.get(type(tree.op))
-            parts = [tree.left, tree.right] if isinstance(tree, ast.BinOp) else [tree.operand]
+            parts: list[Any] = (
+                [tree.left, tree.right] if isinstance(tree, ast.BinOp) else [tree.operand]
+            )
         elif isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
             ufunc, parts = getattr(scalar, tree.func.id), tree.args
         if not isinstance(ufunc, np.ufunc):
@@ -122,7 +128,7 @@ class Formula:
         nodes = list(ast.walk(ast.parse(self.text)))
         if any(isinstance(n, (ast.Pow, ast.FloorDiv, ast.Mod)) for n in nodes):
             return set()
-        types = set()
+        types: set[np.dtype[Any]] = set()
         if self._words <= kernels.VECTOR_WORDS | kernels.SINGLES:
             types.add(np.dtype("float32"))
         if self._words <= kernels.VECTOR_WORDS:

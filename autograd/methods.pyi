@@ -421,6 +421,8 @@ class Methods:
         """Fill with the number of trials up to the first success of probability ``p``."""
     def ger(self, vec2: Any) -> Any:
         """All products of two vectors' elements."""
+    def graph(self, params: Any = ..., **options: Any) -> Any:
+        """The picture of the tape behind this tensor: `draw` with the same options."""
     def greater(self, other: Any) -> Tensor:
         """Where the first is larger."""
     def greater_(self, other: Any) -> Self:

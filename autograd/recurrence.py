@@ -8,9 +8,9 @@ Each function is written once, for arrays and for tensors.  On arrays it is eage
 it is the recorded form that second derivatives come from.  Large float32 arrays go to compiled
 loops of the same meaning (`recurrence_kernels`), and the size alone decides which.
 
-``x`` is the projected input.  LSTM's gates are in PyTorch's order input, forget, cell, output, GRU's
-reset, update, new.  The weights ``w`` may be missing: then a step is the pointwise part of a cell
-alone, and ``b`` the projected state.
+``x`` is the projected input.  LSTM's gates are in PyTorch's order input, forget, cell, output,
+GRU's reset, update, new.  The weights ``w`` may be missing: then a step is the pointwise part of a
+cell alone, and ``b`` the projected state.
 """
 
 from __future__ import annotations

@@ -228,27 +228,29 @@ def _tile(rows: int) -> Any:
     width = lanes * vectors
     if config.DISABLE_JIT:
 
-        def tile(out, at, place, a, start, panels, panel):  # type: ignore[no-untyped-def]
-            out[at : at + rows, place : place + width] += a[start : start + rows] @ panels[panel]
+        def plain(out: Any, at: int, place: int, a: Any, start: int, panels: Any, p: int) -> None:
+            out[at : at + rows, place : place + width] += a[start : start + rows] @ panels[p]
 
-        return tile
+        return plain
 
     from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic
 
-    def tile(context, out, at, place, a, start, panels, panel):  # type: ignore[no-untyped-def]
+    def tile(
+        context: Any, out: Any, at: Any, place: Any, a: Any, start: Any, panels: Any, panel: Any
+    ) -> Any:
         i64 = types.int64
         signature = types.void(out, i64, i64, a, i64, panels, i64)
 
-        def emit(context, b, signature, args):  # type: ignore[no-untyped-def]
-            def array(i):  # type: ignore[no-untyped-def]
+        def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            def array(i: int) -> Any:
                 return context.make_array(signature.args[i])(context, b, args[i])
 
-            def size(made, axis):  # type: ignore[no-untyped-def]
+            def size(made: Any, axis: int) -> Any:
                 return b.extract_value(made.shape, axis)
 
-            def vector(pointer, index):  # type: ignore[no-untyped-def]
+            def vector(pointer: Any, index: Any) -> Any:
                 return b.bitcast(b.gep(pointer, [index]), several.as_pointer())
 
             whole, real = ir.IntType(64), ir.FloatType()
@@ -256,7 +258,7 @@ def _tile(rows: int) -> Any:
             unknown = ir.Constant(several, ir.Undefined)
             first_of_all = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
 
-            def number(n):  # type: ignore[no-untyped-def]
+            def number(n: int) -> Any:
                 return ir.Constant(whole, n)
 
             into, left, right = array(0), array(3), array(5)
@@ -271,7 +273,7 @@ def _tile(rows: int) -> Any:
             lefts = [
                 b.gep(left.data, [b.mul(b.add(args[4], number(r)), depth)]) for r in range(rows)
             ]
-            panel = b.gep(right.data, [b.mul(args[6], b.mul(depth, number(width)))])
+            first = b.gep(right.data, [b.mul(args[6], b.mul(depth, number(width)))])
             before = [b.load(t, align=4) for t in targets]
             entry, body = b.block, b.append_basic_block("tile")
             done = b.append_basic_block("done")
@@ -283,7 +285,7 @@ def _tile(rows: int) -> Any:
             sums = [b.phi(several) for _ in targets]
             line = b.mul(k, number(width))
             line = [
-                b.load(vector(panel, b.add(line, number(v * lanes))), align=4)
+                b.load(vector(first, b.add(line, number(v * lanes))), align=4)
                 for v in range(vectors)
             ]
             after = []
@@ -337,22 +339,26 @@ def panels_of(m: Array | None) -> Array:
 @cache
 def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     """The compiled loop over the steps of one kind of cell."""
-    space = {**globals(), "where": kernels.compiled_words("float32")["where"]}
-    for word in (sigmoid, tanh):
-        space[word.__name__] = kernels.inner(FunctionType(word.__code__, space))
-    space |= {"tile": _tile(ROWS), "tile_of_one": _tile(1), "ROWS": ROWS}
-    row = globals()[f"{cell}_back_row" if backward else f"{cell}_row"]
-    space["row"] = kernels.inner(FunctionType(row.__code__, space))
-    space["product"] = kernels.inner(FunctionType(product.__code__, space))
+    space = {**globals()}
     made = FunctionType((back_steps if backward else steps_of).__code__, space)
     made.__name__ = f"{cell}_back_steps" if backward else f"{cell}_steps"
+
+    def prepare() -> None:
+        space["where"] = kernels.compiled_words("float32")["where"]
+        for word in (sigmoid, tanh):
+            space[word.__name__] = kernels.inner(FunctionType(word.__code__, space))
+        space.update(tile=_tile(ROWS), tile_of_one=_tile(1))
+        row = globals()[f"{cell}_back_row" if backward else f"{cell}_row"]
+        space["row"] = kernels.inner(FunctionType(row.__code__, space))
+        space["product"] = kernels.inner(FunctionType(product.__code__, space))
+
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)
     places = f"{kernels.readonly('int64')}, {kernels.readonly('int64')}, boolean, int64, int64"
     if backward:
         signature = f"void({r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w})"
     else:
         signature = f"void({r}, {wide}, {r}, {places}, {w}, {w}, {w}, {w}, {w}, {w})"
-    return kernels.compile(made, signature, contract=True)
+    return kernels.compile(made, signature, contract=True, prepare=prepare)
 
 
 tile: Any = None
@@ -381,7 +387,7 @@ def steps_of(  # type: ignore[no-untyped-def]
         start, n = starts[t], min(sizes[t], last)
         if panels.shape[0] and n > first:
             z[first:n] = nothing
-            product(z, first, n, h, first, panels)
+            product(z, first, n, h, first, panels)  # type: ignore[no-untyped-call]
         for r in range(first, n):
             own = start + r
             bias, kept = b[min(r, b.shape[0] - 1)], gates[min(own, gates.shape[0] - 1)]
@@ -404,7 +410,7 @@ def back_steps(  # type: ignore[no-untyped-def]
             kept, d = gates[min(own, gates.shape[0] - 1)], dc[min(r, dc.shape[0] - 1)]
             row(g[own], before, rows[own], kept, dh[r], d, d_x[own], d_z[own])
         if panels.shape[0] and n > first:
-            product(dh, first, n, d_z, start + first, panels)
+            product(dh, first, n, d_z, start + first, panels)  # type: ignore[no-untyped-call]
 
 
 def _shared(steps: Steps, work: int, loop: Callable[[int, int], Any]) -> None:

@@ -178,6 +178,8 @@ def sum(x: Array, dim: Any = None, keepdim: bool = False) -> Array:
 
 def spread(g: Array, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Array:
     """The gradient of a reduction, stretched back over what was reduced."""
+    if g.shape == shape:
+        return g
     if not keepdim and dim is not None:
         for axis in dim:  # in order, so that each is counted among those already there
             g = g[(slice(None),) * axis + (None,)]
@@ -549,7 +551,7 @@ def projected_lstm_slopes(
     g: Array, x: Array, w: Array, b: Array, r: Array, h0: Array, c0: Array, out: Array,
     gates: Array, steps: Any, reverse: Any,
 ) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
-    """The derivatives of `lstm_projected_sequence` by ``x``, ``r h``, ``h0``, ``c0``; then ``h``."""
+    """The derivatives of `lstm_projected_sequence` by ``x``, ``rh``, ``h0``, ``c0``; then ``h``."""
     m, n, p = recurrence.Arrays, c0.shape[1], r.shape[0]
     slopes = recurrence.projected_lstm_back(m, g, w, r, c0, out, gates, steps, reverse)
     return *slopes, gates[:, 3 * n :] * tanh(out[:, p:])

@@ -20,6 +20,8 @@ def sum_to(g: Array, shape: Shape) -> Array:
     if g.shape == shape:
         return g
     lead = g.ndim - len(shape)
+    if lead == 1 and g.shape[1:] == shape:  # the bias of a batch
+        return np.asarray(np.add.reduce(g, 0))
     stretched = (i for i, n in enumerate(shape, lead) if n == 1 and g.shape[i] != 1)
     total = np.add.reduce(g, axis=(*range(lead), *stretched), keepdims=True)
     return total.reshape(shape)

@@ -108,14 +108,13 @@ def once(session: Session, engine: str, name: str, state: str | None, cache: Pat
         raise
     if line.strip() != "done":
         last = said.strip().splitlines() or ["it said nothing"]
-        missing = engine == "retrograd" and last[-1].startswith(("AttributeError", "NotImpl"))
-        raise EngineError(f"not there: {last[-1]}" if missing else last[-1])
+        raise EngineError(last[-1])
     return seconds
 
 
 def main(engine: str, name: str, threads: int, state: str | None) -> None:
     """The child."""
-    from .child import MODULES, Eager, Jax, bind
+    from .child import MODULES, Eager, Jax, bind, unwritten
 
     bind(threads)
     if name == "import":
@@ -130,8 +129,13 @@ def main(engine: str, name: str, threads: int, state: str | None) -> None:
             twin.step()
         else:
             eager = Eager(MODULES[engine], engine == "torch.compile", threads)
-            eager.build(workload)
-            eager.step()
+            try:
+                eager.build(workload)
+                eager.step()
+            except (AttributeError, NotImplementedError) as error:
+                if unwritten(error):
+                    sys.exit(f"not there: {error}")
+                raise
     print("done", flush=True)
     os._exit(0)
 

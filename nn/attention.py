@@ -70,19 +70,26 @@ def scaled_dot_product_attention(
         )
     if scale is None:
         scale = 1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
+    mask = NONE if attn_mask is None else _added(attn_mask, query)
     q, k = query.array.shape, key.array.shape
     try:
-        lead = np.broadcast_shapes(q[:-2], k[:-2], value.array.shape[:-2])
-        shape = (*lead, q[-2], k[-2])
-        mask = NONE if attn_mask is None else _added(attn_mask, query)
-        if np.broadcast_shapes(shape, mask.array.shape) != shape:
-            raise ValueError(f"attn_mask {list(mask.shape)} does not stretch to {list(shape)}")
-    except ValueError as error:
+        scores = (*np.broadcast_shapes(q[:-2], k[:-2]), q[-2], k[-2])
+        np.broadcast_shapes(scores[:-2], value.array.shape[:-2])
+    except ValueError:
         raise RuntimeError(
-            f"scaled_dot_product_attention(): {error}; query {list(q)}, key {list(k)}, value "
-            f"{list(value.shape)}"
+            "scaled_dot_product_attention(): the leading sizes of query, key and value do not "
+            f"broadcast: {list(q)}, {list(k)}, {list(value.shape)}"
         ) from None
-    scores = (*np.broadcast_shapes(q[:-2], k[:-2], mask.array.shape[:-2]), q[-2], k[-2])
+    try:
+        masked = np.broadcast_shapes(scores, mask.array.shape)
+    except ValueError:
+        masked = ()
+    if masked[-2:] != scores[-2:]:
+        raise RuntimeError(
+            f"scaled_dot_product_attention(): attn_mask {list(mask.shape)} does not stretch to the "
+            f"scores {list(scores)}"
+        )
+    scores = masked
     noise = _noise(scores, query.array.dtype, dropout_p) if dropout_p > 0 else NONE
     return attend(query, key, value, mask, noise, scale, is_causal)  # type: ignore[no-any-return]
 
@@ -146,7 +153,7 @@ def _canonical_mask(
     if mask is None:
         return None
     if mask.dtype.name != "bool" and not mask.is_floating_point():
-        raise RuntimeError(
+        raise AssertionError(
             f"only bool and floating types of {mask_name} are supported, not {mask.dtype}"
         )
     if check_other and other_type is not None and mask.dtype != other_type:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Parameter, Tensor, int64, no_grad
 from ..autograd.creation import empty, ones, zeros
 from ..autograd.creation import tensor as new_tensor
+from ..autograd.inplace import write
+from ..autograd.tensor import wrap
 from . import init
 from .module import Module
 from .norm import batch_norm
@@ -111,7 +115,9 @@ class _BatchNorm(_NormBase):
             if not self.track_running_stats:
                 mean = var = None
             elif self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
+                # `add_` of a number to integers takes ten times as long
+                count = self.num_batches_tracked
+                write(count, wrap(np.asarray(count.array + 1)), "add_")
                 if momentum is None:  # the mean of all batches so far
                     momentum = 1 / self.num_batches_tracked.item()
         return batch_norm(

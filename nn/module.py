@@ -9,13 +9,15 @@ are kept beside it (see `members`): so ``self.weight`` in a forward takes 16 ns,
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..autograd import Tensor, bfloat16, float16, float32, float64, no_grad
+from ..autograd import Picture, Tensor, bfloat16, float16, float32, float64, no_grad
 from ..autograd import device as Device
 from ..autograd import dtype as Dtype
 from ..autograd.creation import empty_like
+from ..autograd.draw import graph_of_call
 from .hooks import (
     Hooked,
     register_module_backward_hook,
@@ -238,6 +240,38 @@ class Module(Hooked, State):
     def share_memory(self) -> Self:
         """`Tensor.share_memory_` on all parameters and buffers."""
         return self._apply(lambda t: t.share_memory_())
+
+    # ------------------------------------------------------------ a picture
+
+    def graph(
+        self,
+        *args: Any,
+        overlay: str | None = None,
+        view: str = "forward",
+        depth: int | None = None,
+        collapse: Any = None,
+        roll: bool | None = None,
+        backward: bool | None = None,
+        max_nodes: int | None = None,
+        **kwargs: Any,
+    ) -> Picture:
+        """Call the module and draw what happened: its modules, ops, source lines, times and values.
+
+        Arguments are the module's own; the options are those of `retrograd.draw` (give forward's
+        arguments of these names by position).  If forward raises, the picture ends at the op that
+        failed, and its ``error`` is the exception.
+
+        >>> import retrograd as rg
+        >>> rg.nn.Sequential(rg.nn.Tanh(), rg.nn.Linear(2, 1)).graph(rg.ones(3, 2))
+        <Picture: 1 op, 2 leaves; keeps 24 B in 1 buffer>
+        """
+        options = {"overlay": overlay, "view": view, "depth": depth, "collapse": collapse,
+                   "roll": roll, "backward": backward, "max_nodes": max_nodes}  # fmt: skip
+        try:
+            inputs = dict(inspect.signature(self.forward).bind(*args, **kwargs).arguments)
+        except (TypeError, ValueError):  # forward itself will complain
+            inputs = {f"input {k}": x for k, x in enumerate(args)}
+        return graph_of_call(self, args, kwargs, inputs, **options)
 
     # ------------------------------------------------------------ copies and text
 

@@ -132,7 +132,10 @@ class MultiheadAttention(Module):
         attn_mask = _canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, False)
         if self._attends_to_itself(query, key, value, attn_mask, need_weights):
             _check_ranks(query, key, value, key_padding_mask, attn_mask, self.num_heads)
-            return self._to_itself(query, key_padding_mask, attn_mask, is_causal), None
+            out = self._to_itself(query, key_padding_mask, attn_mask, is_causal)
+            if self.training and self.batch_first:  # a dropout draws as it lies in memory: as there
+                out = out.transpose(1, 0).contiguous().transpose(1, 0)
+            return out, None
         turned = self.batch_first and query.ndim == 3
         if turned:
             first, second, third = query, key, value

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
-from ..autograd.inplace import write
+from ..autograd import Tensor, version
+from ..autograd.inplace import is_plain, write
 from ..autograd.normalization import Plan
 from ..autograd.ops.norm import norm_by_running, norm_of_channels, norm_of_groups, norm_of_rows
 from ..autograd.tensor import wrap
@@ -180,16 +180,24 @@ def _check_sizes(channels: int, **parameters: Parameter) -> None:
             raise RuntimeError(f"{name} should contain {channels} elements not {given.array.size}")
 
 
-def _track(running: Parameter, found: Tensor, momentum: float, factor: float = 1.0) -> None:
-    """Move running statistics towards what was found in this batch."""
-    if running is None:
-        return
-    before, now = running, found
-    if running.array.dtype.names or found.array.dtype.names:
-        before, now = running.float(), found.float()
-    moved = before.array * (1 - momentum)
-    moved += now.array.reshape(moved.shape) * (momentum * factor)
-    write(running, wrap(moved), "batch_norm")
+def _track(momentum: float, *moves: tuple[Parameter, Tensor, float]) -> None:
+    """Move running statistics towards what was found in this batch, times a factor."""
+    written = []
+    for running, found, factor in moves:
+        if running is None:
+            continue
+        before, now = running, found
+        if running.array.dtype.names or found.array.dtype.names:
+            before, now = running.float(), found.float()
+        moved = before.array * (1 - momentum)
+        moved += now.array.reshape(moved.shape) * (momentum * factor)
+        value = wrap(moved)
+        if moved.dtype is running.array.dtype and is_plain(running, value):
+            np.copyto(running.array, moved)
+            written.append(running.array)
+        else:
+            write(running, value, "batch_norm")
+    version.note_changes(written, "batch_norm")  # once for all: it looks for the user's line
 
 
 def batch_norm(
@@ -235,9 +243,8 @@ def batch_norm(
     plan = Plan((n, c, length), (0, 2), (c, 1), eps)
     out, mean, var = norm_of_channels(input, weight, bias, plan)
     count = n * length
-    if count:
-        _track(running_mean, mean, momentum)
-        _track(running_var, var, momentum, count / (count - 1))
+    if count and not (running_mean is None and running_var is None):
+        _track(momentum, (running_mean, mean, 1.0), (running_var, var, count / (count - 1)))
     return out  # type: ignore[no-any-return]
 
 
@@ -275,10 +282,9 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     out, mean, var = _by_groups(input, c, weight, bias, eps)
     count = math.prod(rest)
-    if n and count and running_mean is not None:
-        _track(running_mean, mean.mean(0), momentum)
-    if n and count and running_var is not None:
-        _track(running_var, var.mean(0), momentum, count / (count - 1))
+    if n and count and not (running_mean is None and running_var is None):
+        unbiased = count / (count - 1)
+        _track(momentum, (running_mean, mean.mean(0), 1.0), (running_var, var.mean(0), unbiased))
     return out
 
 

@@ -118,7 +118,8 @@ class Embedding(_Table):
         """A table of given rows, which are not trained unless ``freeze`` is False."""
         _check_matrix(embeddings)
         return cls(
-            *embeddings.shape, padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
+            embeddings.shape[0], embeddings.shape[1],
+            padding_idx=padding_idx, max_norm=max_norm, norm_type=norm_type,
             scale_grad_by_freq=scale_grad_by_freq, sparse=sparse, _weight=embeddings,
             _freeze=freeze,
         )  # fmt: skip
@@ -205,7 +206,8 @@ class EmbeddingBag(_Table):
         """A table of given rows, which are not trained unless ``freeze`` is False."""
         _check_matrix(embeddings)
         made = cls(
-            *embeddings.shape, _weight=embeddings, max_norm=max_norm, norm_type=norm_type,
+            embeddings.shape[0], embeddings.shape[1],
+            _weight=embeddings, max_norm=max_norm, norm_type=norm_type,
             scale_grad_by_freq=scale_grad_by_freq, mode=mode, sparse=sparse,
             include_last_offset=include_last_offset, padding_idx=padding_idx,
         )  # fmt: skip

@@ -363,9 +363,9 @@ class Transformer(Module):
     ``batch_first``.  Raises `RuntimeError` where batches or widths differ.
 
     >>> import retrograd as rg
-    >>> model = rg.nn.Transformer(8, 2, 1, 1, 16)
-    >>> model(rg.randn(5, 3, 8), rg.randn(4, 3, 8)).shape
-    torch.Size([4, 3, 8])
+    >>> model = rg.nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
+    >>> model(rg.randn(3, 5, 8), rg.randn(3, 4, 8)).shape
+    torch.Size([3, 4, 8])
     """
 
     def __init__(

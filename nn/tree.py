@@ -156,7 +156,9 @@ class Tree:
             raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        if name not in self._registered[kind] and hasattr(self, name):
+        # `graph` is no method of PyTorch's: a model written for it may have a member of that name.
+        free = name == "graph" and name not in self.__dict__
+        if name not in self._registered[kind] and hasattr(self, name) and not free:
             raise KeyError(f"attribute '{name}' already exists")
 
     # ------------------------------------------------------------ walking the tree

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import retrograd as rg
 from retrograd.benchmarks import __main__ as program
-from retrograd.benchmarks import load, results, session
+from retrograd.benchmarks import child, load, results, session
 from retrograd.benchmarks.chart import chart
 from retrograd.benchmarks.engine import EngineError, absent
 from retrograd.benchmarks.machine import Limits
@@ -273,6 +273,22 @@ def test_a_quick_run_says_what_it_had_no_time_for(run, capsys):
     program.measure(run(Pretended("retrograd")), [WORKLOAD], rows, program.Progress(), 0.0, False)
     assert rows == []
     assert "out of time for: models/pretended" in capsys.readouterr().out
+
+
+def test_what_a_workload_asks_for_in_vain_is_not_there_and_a_broken_engine_is_an_error():
+    def caught(function):
+        try:
+            function()
+        except Exception as error:
+            return error
+
+    def not_yet():
+        raise NotImplementedError("later")
+
+    layer = find(["norm/linear"])[0]
+    assert child.unwritten(caught(lambda: layer.make(rg.optim)))  # which has no nn
+    assert child.unwritten(caught(lambda: not_yet()))
+    assert not child.unwritten(caught(lambda: rg.ones(1).nothing))
 
 
 # ---------------------------------------------------------------- was the machine ours?

@@ -7,9 +7,10 @@ our style sheet.
 
 from __future__ import annotations
 
-from .graph import Graph, Role
-from .palette import LIGHT, LOOKS, style_sheet
-from .words import clipped, description, multiplicity, quoted, wrapped, xml
+from .graph import Box, Edge, Graph, Mark, Role
+from .overlay import STOPS, colour, text_on
+from .palette import LIGHT, LOOKS, SIGNS, style_sheet
+from .words import LONGEST_TITLE, clipped, description, multiplicity, quoted, wrapped, xml
 
 
 def write_dot(graph: Graph) -> str:
@@ -27,37 +28,147 @@ def write_dot(graph: Graph) -> str:
         f'  edge [color="{LIGHT.line}" fontcolor="{LIGHT.quiet}" fontname=Helvetica fontsize=10',
         "    arrowsize=0.7]",
     ]
-    for box in graph.boxes:
-        label = quoted(clipped(box.heading), *map(clipped, box.lines))
-        tip = f"tooltip={quoted(*box.detail.splitlines())}"
-        lines.append(f"  {quoted(box.id)} [label={label} {dress(box.role)} {tip}]")
-    for edge in graph.edges:
-        label = f" [label={quoted(' ' + multiplicity(edge))}]" if edge.count > 1 else ""
-        lines.append(f"  {quoted(edge.source)} -> {quoted(edge.target)}{label}")
-    for group in graph.groups:
-        lines.append(f"  subgraph {quoted(f'cluster {group.id}')} {{")
-        lines.append(f'    graph [label={quoted(clipped(group.title))} color="{LIGHT.line}"]')
-        lines += [f"    {quoted(member)}" for member in group.members]
-        lines.append("  }")
-    lines += [
+    lines += map(node, graph.boxes)
+    lines += [arrow(edge, upward=graph.upward) for edge in graph.edges]
+    lines += clusters(graph)
+    lines += legend(graph)
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def node(box: Box) -> str:
+    """The line of one box."""
+    label = quoted(box_heading(box), *map(clipped, box.lines))
+    tip = f"tooltip={quoted(*box.detail.splitlines())}"
+    return f"  {quoted(box.id)} [label={label} {dress(box)} {tip}]"
+
+
+def box_heading(box: Box) -> str:
+    """What stands first in a box: its signs, the number it shares with its twin, its title."""
+    signs = "".join(f"{SIGNS[mark].sign} " for mark in box.marks)
+    return f"{signs}{f'#{box.pair} ' if box.pair else ''}{clipped(box.heading)}"
+
+
+def arrow(edge: Edge, *, upward: bool) -> str:
+    """The line of one edge."""
+    if edge.link:
+        look = "dir=none style=dotted constraint=false"
+        return f"  {quoted(edge.source)} -> {quoted(edge.target)} [{look}]"
+    looks = [f"label={quoted(' ' + multiplicity(edge))}"] if edge.count > 1 else []
+    if edge.count > 1:
+        looks.append(f"penwidth={width(edge):.1f}")
+    if edge.loop:
+        looks.append("style=dashed constraint=false")
+    if edge.gone:
+        looks.append("style=dotted")
+    if edge.bad:
+        looks.append(f'class=bad color="{LIGHT.bad}" penwidth=2.5')
+    source, target = edge.source, edge.target
+    if upward and edge.source.startswith("b"):  # the same order as the forward half
+        source, target = target, source
+        looks.append("dir=back")
+    text = f" [{' '.join(looks)}]" if looks else ""
+    return f"  {quoted(source)} -> {quoted(target)}{text}"
+
+
+def width(edge: Edge) -> float:
+    """How thick an edge is: the more often a value is used, the more gradients come back by it."""
+    return 1.3 + min(edge.count - 1, 8) * 0.35
+
+
+def clusters(graph: Graph) -> list[str]:
+    """The groups, nested."""
+    inner: dict[str, list[int]] = {}
+    for k, group in enumerate(graph.groups):
+        inner.setdefault(group.parent, []).append(k)
+    known = {group.id for group in graph.groups}
+    lines: list[str] = []
+    roots = [k for k, group in enumerate(graph.groups) if group.parent not in known]
+    waiting: list[tuple[int, bool, int]] = [(k, False, 1) for k in reversed(roots)]
+    while waiting:
+        k, done, depth = waiting.pop()
+        pad = "  " * depth
+        if done:
+            lines.append(f"{pad}}}")
+            continue
+        group = graph.groups[k]
+        lines.append(f"{pad}subgraph {quoted(f'cluster {group.id}')} {{")
+        title = quoted(clipped(group.title, LONGEST_TITLE))
+        lines.append(
+            f"{pad}  graph [label={title} labelloc=t labeljust=l "
+            f'fontsize=11 style="rounded" color="{LIGHT.line}"]'
+        )
+        lines += [f"{pad}  {quoted(member)}" for member in group.members]
+        waiting.append((k, True, depth))
+        waiting += [(i, False, depth + 1) for i in reversed(inner.get(group.id, ()))]
+    return lines
+
+
+def legend(graph: Graph) -> list[str]:
+    """A sample of each look that occurs, and the colour bar."""
+    lines = [
         "  subgraph cluster_legend {",
         f'    graph [label="legend" fontsize=10 color="{LIGHT.line}" style=dotted]',
     ]
     lines += [
-        f"    {quoted(f'legend {role}')} [label={quoted(LOOKS[role].meaning)} {dress(role)}]"
+        f"    {quoted(f'legend {role}')} [label={quoted(LOOKS[role].meaning)} {plain(role)}]"
         for role in graph.roles
     ]
-    lines += ["  }", "}"]
-    return "\n".join(lines) + "\n"
+    for mark in graph.marks:
+        text = quoted(f"{SIGNS[mark].sign} {SIGNS[mark].meaning}")
+        lines.append(f"    {quoted(f'legend {mark}')} [label={text} shape=box {outlined((mark,))}]")
+    if graph.scale is not None:
+        text = quoted(f"{graph.scale.title}: {'   '.join(t for _, t in graph.scale.ticks)}")
+        bar = f'shape=box style=striped fillcolor="{":".join(STOPS)}" width=2.6 height=0.2'
+        lines.append(f"    {quoted('legend scale')} [label={quoted('')} class=heat {bar}]")
+        lines.append(f"    {quoted('legend numbers')} [label={text} shape=plaintext class=words]")
+    return [*lines, "  }"]
 
 
-def dress(role: Role) -> str:
+def plain(role: Role) -> str:
     """The attributes that give a node the look of its kind."""
     ink = LIGHT.boxes[role]
     return (
         f'class="{role}" {LOOKS[role].dot} fillcolor="{ink.fill}" color="{ink.stroke}" '
         f'fontcolor="{ink.text}"'
     )
+
+
+def dress(box: Box) -> str:
+    """The attributes of a box: the look of its kind, and what is said of it besides."""
+    if not (box.marks or box.pair or box.heat is not None):
+        return plain(box.role)
+    ink = LIGHT.boxes[box.role]
+    fill, text = ink.fill, ink.text
+    names: list[str] = [box.role, *box.marks]
+    if box.pair:
+        k = box.pair % len(LIGHT.pairs)
+        fill, text = LIGHT.pairs[k], LIGHT.text
+        names.append(f"pair{k}")
+    if box.heat is not None:
+        fill = colour(box.heat)
+        text = text_on(fill)
+        names = ["heat", "pale" if text == "#000000" else "deep", *box.marks]
+    stroke = LIGHT.marks[box.marks[0]] if box.marks else ink.stroke
+    look = LOOKS[box.role].dot
+    if box.marks:
+        look += " penwidth=3"
+    return (
+        f'class="{" ".join(names)}" {look} fillcolor="{fill}" color="{stroke}" fontcolor="{text}"'
+    )
+
+
+def outlined(marks: tuple[Mark, ...]) -> str:
+    """The outline of a marked box in the legend."""
+    (mark,) = marks
+    return (
+        f'class="{mark}" style="{SIGNS[mark].dot}" penwidth=3 color="{LIGHT.marks[mark]}" '
+        f'fontcolor="{LIGHT.text}"'
+    )
+
+
+def legend_entries(graph: Graph) -> int:
+    """How many nodes the legend has."""
+    return len(graph.roles) + len(graph.marks) + 2 * (graph.scale is not None)
 
 
 def dressed(svg: str, graph: Graph) -> str:

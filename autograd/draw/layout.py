@@ -13,6 +13,7 @@ from itertools import pairwise
 
 COLUMN_GAP = 22.0
 ROW_GAP = 40.0
+FRAME_HEAD, FRAME_FOOT = 18.0, 8.0  # what a frame takes above and under its boxes
 BEND_WIDTH = 10.0
 PORT_GAP = 20.0
 SWEEPS = 4
@@ -31,6 +32,7 @@ class Spot:
     row: int = 0
     x: float = 0.0
     y: float = 0.0
+    group: int = 0  # boxes of one group stand together in a row
     into: list[Link] = field(default_factory=list)
     out: list[Link] = field(default_factory=list)
 
@@ -57,10 +59,19 @@ class Layout:
 
 
 def layout(
-    sizes: Sequence[tuple[float, float]], leaves: Sequence[bool], edges: Sequence[tuple[int, int]]
+    sizes: Sequence[tuple[float, float]],
+    leaves: Sequence[bool],
+    edges: Sequence[tuple[int, int]],
+    nests: Sequence[Sequence[int]] = (),
 ) -> Layout:
-    """Place boxes of the given sizes; an edge's source comes before its target in the list."""
+    """Place boxes of the given sizes; an edge's source comes before its target in the list.
+
+    `nests` has for each box the numbers of the groups it is in, outermost first. The boxes of one,
+    leaves too, get rows of their own where the tape allows, so that frames can be drawn round them.
+    """
     spots = [Spot(w, h, is_leaf=leaf) for (w, h), leaf in zip(sizes, leaves, strict=True)]
+    for spot, nest in zip(spots, nests, strict=False):
+        spot.group = nest[-1] if nest else 0
     set_rows(spots, edges)
     routes = link(spots, edges)
     rows: list[list[int]] = [[] for _ in range(max(s.row for s in spots) + 1)]
@@ -70,9 +81,10 @@ def layout(
     set_ports(spots, rows)
     set_columns(spots, rows)
     left = min(s.x - s.width / 2 for s in spots)
-    y = 0.0
+    heads, feet = frame_room(spots, nests, len(rows))
+    y = heads[0]
     row_ends = []
-    for row in rows:
+    for number, row in enumerate(rows):
         tallest = max(spots[i].height for i in row)
         for i in row:
             spots[i].x -= left
@@ -80,9 +92,30 @@ def layout(
             if spots[i].is_bend:
                 spots[i].height = tallest
         row_ends.append(y + tallest)
-        y += tallest + ROW_GAP
+        y += tallest + feet[number]
+        if number + 1 < len(rows):
+            y += ROW_GAP + heads[number + 1]
     width = max(s.x + s.width / 2 for s in spots)
-    return Layout(spots, routes, row_ends, width, y - ROW_GAP)
+    return Layout(spots, routes, row_ends, width, y)
+
+
+def frame_room(
+    spots: Sequence[Spot], nests: Sequence[Sequence[int]], rows: int
+) -> tuple[list[float], list[float]]:
+    """The height above and under each row for the frames that begin and end there."""
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for spot, nest in zip(spots, nests, strict=False):
+        for group in nest:
+            first[group] = min(first.get(group, spot.row), spot.row)
+            last[group] = max(last.get(group, spot.row), spot.row)
+    heads, feet = [0.0] * rows, [0.0] * rows
+    for spot, nest in zip(spots, nests, strict=False):
+        begin = sum(first[group] == spot.row for group in nest)
+        end = sum(last[group] == spot.row for group in nest)
+        heads[spot.row] = max(heads[spot.row], begin * FRAME_HEAD)
+        feet[spot.row] = max(feet[spot.row], end * FRAME_FOOT)
+    return heads, feet
 
 
 def set_rows(spots: Sequence[Spot], edges: Sequence[tuple[int, int]]) -> None:
@@ -92,11 +125,20 @@ def set_rows(spots: Sequence[Spot], edges: Sequence[tuple[int, int]]) -> None:
     for a, b in edges:
         into[b].append(a)
         out[a].append(b)
+    crowded = {spots[b].group for a, b in edges if spots[a].is_leaf} - {0}
     for b, spot in enumerate(spots):
-        spot.row = max((spots[a].row + 1 for a in into[b]), default=0)
+        # Whoever enters a group from outside leaves a row free for the group's leaves.
+        enters = 2 if spot.group in crowded else 1
+        for a in into[b]:
+            gap = enters if spots[a].group != spot.group else 1
+            spot.row = max(spot.row, spots[a].row + gap)
     for a in range(len(spots) - 1, -1, -1):
         if out[a] and all(spots[p].is_leaf for p in into[a]):
-            spots[a].row = min(spots[b].row for b in out[a]) - 1
+            spots[a].row = min(
+                spots[b].row
+                - (2 if spots[b].group in crowded and spots[b].group != spots[a].group else 1)
+                for b in out[a]
+            )
     top = min(spot.row for spot in spots)
     for spot in spots:
         spot.row -= top
@@ -149,8 +191,20 @@ def order_rows(spots: Sequence[Spot], rows: list[list[int]]) -> None:
                 ]
                 key[i] = sum(near) / len(near) if near else place[i]
             row.sort(key=key.__getitem__)
+            keep_groups_together(spots, row, key)
             for k, i in enumerate(row):
                 place[i] = float(k)
+
+
+def keep_groups_together(spots: Sequence[Spot], row: list[int], key: dict[int, float]) -> None:
+    """Sort a row again so that the boxes of one group are neighbours, at their mean place."""
+    totals: dict[int, list[float]] = {}
+    for i in row:
+        if spots[i].group:
+            totals.setdefault(spots[i].group, []).append(key[i])
+    if len(totals) > 1 or (totals and len(row) > sum(map(len, totals.values()))):
+        mean = {group: sum(keys) / len(keys) for group, keys in totals.items()}
+        row.sort(key=lambda i: (mean.get(spots[i].group, key[i]), spots[i].group, key[i]))
 
 
 def argument(spots: Sequence[Spot], piece: Link) -> float:

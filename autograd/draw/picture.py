@@ -20,15 +20,20 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-from .dot import dressed, write_dot
+from .diff import difference
+from .dot import dressed, legend_entries, write_dot
+from .export import write_json, write_mermaid
 from .graph import Graph
+from .page import write_page
 from .svg import write_svg
 from .text import MOST_LINES, write_text
 
 TIME_LIMIT = 20.0  # seconds for one rung
 MOST_BOXES = 1500  # Graphviz takes seconds at this size, and half a minute at four thousand
 FORMATS = ("svg", "png", "pdf")
-SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".gv", ".txt")
+SUFFIXES = (
+    ".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".json", ".mmd", ".txt",
+)  # fmt: skip
 
 # What a rung runs in its own process: DOT comes in, a picture goes out.
 DOT = """
@@ -48,7 +53,8 @@ class Picture:
 
     `graph` is the picture without ink, `source` its DOT. After `save`, or after a notebook has
     shown it, `rung` says who drew it ("dot", "pygraphviz", "svg", "text") and `note` why, along
-    with whatever else is to be said of the picture.
+    with whatever else is to be said of the picture. If it is of a forward that raised, `error` is
+    what it raised.
 
     >>> import retrograd as rg
     >>> w = rg.ones(2, requires_grad=True)
@@ -60,9 +66,11 @@ class Picture:
     └─□ leaf  (2,) float32
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, whole: Graph | None = None) -> None:
         self.graph = graph
+        self.whole = graph if whole is None else whole  # with all modules open, for the page
         self.rung: str | None = None
+        self.error: BaseException | None = None  # what forward raised, if it did
         self._reasons: list[str] = []
 
     @cached_property
@@ -79,6 +87,38 @@ class Picture:
         """The picture as text, of about so many lines."""
         return write_text(self.graph, lines)
 
+    def as_svg(self) -> str:
+        """The picture as our own SVG, with or without Graphviz: the same on every machine."""
+        return write_svg(self.graph)
+
+    def as_html(self, *, steps: bool = False) -> str:
+        """The picture as a page: pan, zoom, open and close modules, search, step through backward.
+
+        It is one file that needs no network. With `steps` it opens at backward's first step.
+        """
+        return write_page(self.whole, self.graph, steps=steps)
+
+    def as_json(self) -> str:
+        """The picture for programs: boxes, edges, groups and notes."""
+        return write_json(self.graph)
+
+    def as_mermaid(self) -> str:
+        """The picture in Mermaid, which GitHub and others draw inside a page."""
+        return write_mermaid(self.graph)
+
+    def diff(self, other: Picture) -> Picture:
+        """A picture of both tapes: what only `other` has is marked added, what it lacks removed.
+
+        >>> import retrograd as rg
+        >>> x = rg.ones(2, requires_grad=True)
+        >>> before, after = rg.draw(x.exp().sum()), rg.draw(x.exp().neg().sum())
+        >>> before.diff(after).note
+        '1 box added, 0 removed'
+        """
+        if not isinstance(other, Picture):
+            raise TypeError(f"diff() takes another Picture, not {type(other).__name__}")
+        return Picture(difference(self.graph, other.graph))
+
     @property
     def note(self) -> str:
         """What a reader should know: what is folded or missing, and why this rung drew it."""
@@ -89,13 +129,15 @@ class Picture:
         path: str | os.PathLike[str],
         format: str | None = None,
         *,
+        steps: bool = False,
         time_limit: float = TIME_LIMIT,
     ) -> Path:
         """Write the picture to a file and return its path.
 
-        The suffix says what to write: .svg, .png, .pdf, .dot (or .gv) or .txt. With `format`, as
-        in graphviz, the suffix is appended. Only Graphviz draws PNG and PDF: without it an .svg is
-        written beside the path asked for, with a warning.
+        The suffix says what to write: .svg, .html (a page to explore, see `as_html`), .png, .pdf,
+        .dot (or .gv), .json, .mmd (Mermaid) or .txt. With `format`, as in graphviz, the suffix is
+        appended. Only Graphviz draws PNG and PDF: without it an .svg is written beside the path
+        asked for, with a warning. With `steps` a page opens at backward's first step.
 
         Raises `ValueError` for another suffix, and `OSError` if the file cannot be written.
         """
@@ -120,12 +162,22 @@ class Picture:
                     stacklevel=2,
                 )
         else:
-            self.rung, self._reasons = ("text", []) if kind == "txt" else ("source", [])
-            data = (f"{self.text}\n" if kind == "txt" else self.source).encode()
+            self.rung, self._reasons = "text" if kind == "txt" else "source", []
+            data = self._written(kind, steps).encode(errors="replace")
         write_whole(target, data)
         return target
 
     render = save
+
+    def _written(self, kind: str, steps: bool) -> str:
+        """The picture in a format that is text."""
+        if kind == "html":
+            return self.as_html(steps=steps)
+        if kind == "json":
+            return self.as_json()
+        if kind == "mmd":
+            return self.as_mermaid()
+        return f"{self.text}\n" if kind == "txt" else self.source
 
     def _drawn(self, kind: str, time_limit: float) -> tuple[bytes, str]:
         """The picture in a format, or in SVG if nobody here can draw that; and which it is."""
@@ -165,7 +217,7 @@ class Picture:
     def _check(self, data: bytes, kind: str) -> None:
         """Refuse what a failed layout leaves behind: Graphviz may exit with 0 and write a stub."""
         if kind == "svg":
-            expected = len(self.graph.boxes) + len(self.graph.roles)
+            expected = len(self.graph.boxes) + legend_entries(self.graph)
             whole = data.rstrip().endswith(b"</svg>") and data.count(b'class="node ') == expected
         elif kind == "png":
             whole = data.startswith(b"\x89PNG") and b"IEND" in data[-16:] and len(data) > 200
@@ -181,6 +233,10 @@ class Picture:
     def _repr_svg_(self) -> str | None:
         return self._repr_mimebundle_().get("image/svg+xml")
 
+    def _repr_html_(self) -> str | None:
+        """The SVG, for those who show HTML only."""
+        return self._repr_svg_()
+
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, str]:
@@ -190,7 +246,10 @@ class Picture:
             shown["image/svg+xml"] = self._svg
         except Exception as error:
             self.rung, self._reasons = "text", [f"the SVG failed: {first_line(error)}"]
-        shown["text/plain"] = f"{self.text}\n({self.note})" if self.note else self.text
+        try:
+            shown["text/plain"] = "\n".join([self.text, *(f"({why})" for why in self._reasons)])
+        except Exception as error:
+            shown["text/plain"] = f"a picture that cannot be shown: {first_line(error)}"
         return {
             mime: data
             for mime, data in shown.items()

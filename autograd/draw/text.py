@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .graph import Box, Graph, plural
-from .words import clipped, multiplicity, visible
+from .graph import LEAVES, Box, Graph
+from .palette import SIGNS
+from .views import halves
+from .words import clipped, multiplicity, plural, visible
 
-GLYPHS = {"op": "●", "output": "◆", "fold": "◌", "summary": "◌"}
-LEAVES = ("parameter", "leaf")
+GLYPHS = {
+    "op": "●", "output": "◆", "fold": "◌", "summary": "◌", "module": "■", "gradient": "▲",
+    "failed": "✗",
+}  # fmt: skip
 LEAF = "□"
 MOST_LINES = 80
 MOST_LEAVES = 12  # of one op
@@ -21,18 +25,32 @@ MOST_LEAVES = 12  # of one op
 def write_text(graph: Graph, lines: int = MOST_LINES) -> str:
     """The text of a graph in about so many lines; what did not fit is counted in the last one."""
     out = [f"{graph.title}; {graph.subtitle}"]
+    for half in halves(graph):
+        out += lanes_of(half, lines)
+    idle = [box for box in graph.boxes if box.role == "idle"]
+    out += [f"{SIGNS['detached'].sign} {entry(box)}" for box in idle]
+    return "\n".join([*out, *(f"note: {visible(note)}" for note in graph.notes)])
+
+
+def lanes_of(graph: Graph, lines: int) -> list[str]:
+    """The lines of one graph."""
+    out: list[str] = []
     boxes = {box.id: box for box in graph.boxes}
     inputs: dict[str, list[tuple[Box, str]]] = {box.id: [] for box in graph.boxes}
+    loops: dict[str, list[str]] = {}
     for edge in graph.edges:
+        if edge.loop:
+            loops.setdefault(edge.target, []).append(boxes[edge.source].title)
+            continue
         often = f" {multiplicity(edge)}" if edge.count > 1 else ""
         inputs[edge.target].append((boxes[edge.source], often))
 
     lanes: list[str | None] = []  # the id of the box each column waits for
     left = [box for box in reversed(graph.boxes) if box.role not in LEAVES]
     if not left:
-        out += [f"{LEAF} {entry(box)}" for box in graph.boxes[:lines]]
+        out += [f"{LEAF} {entry(box)}" for box in graph.boxes[:lines] if box.role != "idle"]
     for k, box in enumerate(left):
-        if len(out) >= lines:
+        if len(out) >= lines - 1:
             out.append(f"… {len(left) - k:,} more down to the oldest")
             break
         columns = [c for c, waiting in enumerate(lanes) if waiting == box.id]
@@ -48,7 +66,8 @@ def write_text(graph: Graph, lines: int = MOST_LINES) -> str:
         values = [(x, often) for x, often in inputs[box.id] if x.role not in LEAVES]
         leaves = [(x, often) for x, often in inputs[box.id] if x.role in LEAVES]
         often = values[0][1] if len(values) == 1 else ""
-        out.append(f"{row(lanes, {column: GLYPHS[box.role]})} {entry(box)}{often}")
+        again = f"  ↻ from {', '.join(loops[box.id])}" if box.id in loops else ""
+        out.append(f"{row(lanes, {column: GLYPHS[box.role]})} {entry(box)}{often}{again}")
         listed = [f"{LEAF} {entry(leaf)}{used}" for leaf, used in leaves[:MOST_LEAVES]]
         if len(leaves) > MOST_LEAVES:
             listed.append(f"… {plural(len(leaves) - MOST_LEAVES, 'more leaf', 'more leaves')}")
@@ -61,7 +80,7 @@ def write_text(graph: Graph, lines: int = MOST_LINES) -> str:
             lanes += [value.id for value, _ in values[1:]]
             out.append(row(lanes, {column: "├", **dict.fromkeys(new, "┬"), new[-1]: "╮"}))
         trim(lanes)
-    return "\n".join([*out, *(f"note: {visible(note)}" for note in graph.notes)])
+    return out
 
 
 def trim(lanes: list[str | None]) -> None:
@@ -84,7 +103,9 @@ def row(lanes: Sequence[str | None], marks: Mapping[int, str]) -> str:
 
 def entry(box: Box) -> str:
     """All of a box on one line."""
-    parts = [clipped(box.heading), *box.lines]
+    signs = "".join(f"{SIGNS[mark].sign} " for mark in box.marks if box.role != "idle")
+    number = f"#{box.pair} " if box.pair else ""
+    parts = [f"{signs}{number}{clipped(box.heading)}", *box.lines]
     if box.constants:
         parts.append(f"{plural(box.constants, 'input')} off the tape")
     if box.kept is None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..tape import FREED, Node, newest_first
 from ..tensor import Parameter, Tensor
+from .tracer import Facts, known
 
 
 class Trace:
@@ -23,11 +24,19 @@ class Trace:
     gradient left out. `names[i]` is what the user calls node i.
     """
 
-    __slots__ = ("freed", "memory", "names", "nodes", "parents", "roots")
+    __slots__ = (
+        "_children", "_facts", "freed", "index", "memory", "names", "nodes", "parents", "roots",
+    )  # fmt: skip
 
     def __init__(self, roots: Sequence[Node], names: Mapping[Node, str]) -> None:
         self.nodes = newest_first(roots)[::-1]
-        index = {node: i for i, node in enumerate(self.nodes)}
+        self.index = index = {node: i for i, node in enumerate(self.nodes)}
+        self._children: dict[int, list[int]] | None = None
+        self._facts: list[Facts | None] | None = None
+        if len(known):
+            self._facts = [known.get(node) for node in self.nodes]
+            if not any(self._facts):
+                self._facts = None
         self.parents = [
             tuple([index[x] for x in node.inputs if x is not None]) for node in self.nodes
         ]
@@ -35,6 +44,29 @@ class Trace:
         self.names = {index[node]: name for node, name in names.items() if node in index}
         self.freed = [node.kept is FREED for node in self.nodes]
         self.memory = Memory(self.nodes)
+
+    @property
+    def children(self) -> dict[int, list[int]]:
+        """The nodes that use each node, as often as they use it."""
+        if self._children is None:
+            self._children = {}
+            for i, parents in enumerate(self.parents):
+                for parent in parents:
+                    self._children.setdefault(parent, []).append(i)
+        return self._children
+
+    def facts(self, i: int) -> Facts | None:
+        """What `tracing` saw of node i."""
+        return None if self._facts is None else self._facts[i]
+
+    @property
+    def watched(self) -> bool:
+        """Whether any of its ops were seen by `tracing`."""
+        return self._facts is not None
+
+    def is_leaf(self, i: int) -> bool:
+        """Whether node i is a tensor the user made."""
+        return self.nodes[i].op is None
 
     def is_parameter(self, i: int) -> bool:
         """Whether leaf i belongs to a Parameter that is still alive."""

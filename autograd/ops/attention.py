@@ -6,18 +6,19 @@ are; the products are matrix products.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from .. import attention as arithmetic
-from .. import kernels
+from .. import kernels, polynomials
 from .. import scalar as s
 from ..declare import opaque, word
 from ..kernels import readonly
 from ..op import TENSOR_WORDS, announce, registry
+from ..rows import largest
 from ..tensor import wrap
 
 Array = np.ndarray[Any, Any]
@@ -197,11 +198,9 @@ def _weights(scores: Array, mask: Array, scale: float, causal: bool) -> Array:
         row_of = _rows_of_mask(scores.shape[:-1], mask.shape[:-1])
     else:
         table, row_of = np.zeros((1, 1), scores.dtype), np.zeros(1, np.int64)
-    kernel = _kernel(softmax_scores)
     given = (scores.reshape(rows, columns), table, row_of, mask.ndim > 0, np.float32(scale),
              causal, scores.shape[-2])  # fmt: skip
-    with np.errstate(all="ignore"):  # for the day the loop is Python's
-        kernels.share(lambda i, j: kernel(*given, i, j), rows, _grain(rows))
+    _launch("softmax_scores", rows, *given)
     return scores
 
 
@@ -215,10 +214,8 @@ def _scores_slope(weights: Array, slope: Array, noise: Array, scale: float) -> A
         return slope
     shape = -1, slope.shape[-1]
     drawn = np.ascontiguousarray(noise, slope.dtype).reshape(shape if noise.ndim else (1, 1))
-    kernel, rows = _kernel(softmax_scores_back), slope.size // slope.shape[-1]
     given = (slope.reshape(shape), weights.reshape(shape), drawn, noise.ndim > 0, np.float32(scale))
-    with np.errstate(all="ignore"):
-        kernels.share(lambda i, j: kernel(*given, i, j), rows, _grain(rows))
+    _launch("softmax_scores_back", slope.size // slope.shape[-1], *given)
     return slope
 
 
@@ -231,10 +228,6 @@ def _quick(scores: Array) -> bool:
     )
 
 
-def _grain(rows: int) -> int:
-    return -(-rows // (2 * kernels.threads()))
-
-
 @lru_cache(maxsize=16)
 def _rows_of_mask(shape: tuple[int, ...], masks: tuple[int, ...]) -> Array:
     """Which row of a mask belongs to each row of the scores."""
@@ -242,35 +235,41 @@ def _rows_of_mask(shape: tuple[int, ...], masks: tuple[int, ...]) -> Array:
     return np.broadcast_to(np.arange(count).reshape(masks), shape).ravel()
 
 
-@lru_cache(maxsize=2)
-def _kernel(function: Any) -> Any:
-    words = kernels.compiled_words("float32")
-    plain = FunctionType(function.__code__, {**globals(), "exp": words["exp"]}, function.__name__)
-    read, write = readonly("float32", 2), "float32[:, ::1]"
+@cache
+def _kernel(name: str) -> Any:
+    space: dict[str, Any] = {**globals(), **vars(polynomials)}
+
+    def prepare() -> None:
+        space["exp"] = kernels.compiled_words("float32")["exp"]
+        space["largest"] = kernels.inner(FunctionType(largest.__code__, space, "largest"))
+
+    function = FunctionType(globals()[name].__code__, space, name)
+    read, write, pieces = readonly("float32", 2), "float32[:, ::1]", readonly("int64")
     settings = {
-        softmax_scores: f"{write}, {read}, {readonly('int64')}, int64, float32, int64, int64",
-        softmax_scores_back: f"{write}, {read}, {read}, int64, float32",
+        "softmax_scores": f"{write}, {read}, {pieces}, int64, float32, int64, int64",
+        "softmax_scores_back": f"{write}, {read}, {read}, int64, float32",
     }
-    signature = f"void({settings[function]}, int64, int64)"
-    return kernels.compile(plain, signature, contract=True, reorder=True)
+    signature = f"void({pieces}, {settings[name]})"
+    return kernels.compile(function, signature, contract=True, reorder=True, prepare=prepare)
 
 
-exp: Any = np.exp  # a vector's, when compiled
-LANES = 16
+def _launch(name: str, rows: int, *arguments: Any) -> None:
+    """Let threads share the rows; all of them see whole arrays."""
+    grain = -(-rows // (2 * kernels.threads()))
+    with np.errstate(all="ignore"):  # for the day the loop is Python's
+        kernels.launch(
+            _kernel(name), (np.arange(rows), *arguments), rows, grain, (1,) + (0,) * len(arguments)
+        )
 
 
-def softmax_scores(scores, mask, row_of, masked, scale, causal, queries, start, stop):  # type: ignore[no-untyped-def]
-    """The softmax of ``scale · scores + mask`` in each row from ``start`` to ``stop``.
+exp = polynomials.exp
 
-    The maximum is found in lanes, for a comparison is not to be reordered otherwise.
-    """
+
+def softmax_scores(rows, scores, mask, row_of, masked, scale, causal, queries):  # type: ignore[no-untyped-def]
+    """The softmax of ``scale · scores + mask`` in each of these rows."""
     columns = scores.shape[1]
-    low = np.float32(-np.inf)
-    lanes = np.empty(LANES, np.float32)
-    for r in range(start, stop):
+    for r in rows:
         seen = min(r % queries + 1, columns) if causal else columns
-        lanes[:] = low
-        whole = seen - seen % LANES
         if masked:
             m = row_of[r]
             for j in range(seen):
@@ -278,16 +277,8 @@ def softmax_scores(scores, mask, row_of, masked, scale, causal, queries, start, 
         else:
             for j in range(seen):
                 scores[r, j] = scores[r, j] * scale
-        for b in range(0, whole, LANES):
-            for t in range(LANES):
-                x = scores[r, b + t]
-                lanes[t] = x if x > lanes[t] else lanes[t]
-        top = low
-        for t in range(LANES):
-            top = lanes[t] if lanes[t] > top else top
-        for j in range(whole, seen):
-            top = scores[r, j] if scores[r, j] > top else top
-        if top == low:
+        top = largest(scores[r, :seen])
+        if top == -np.inf:
             top = np.float32(0)
         total = np.float32(0)
         for j in range(seen):
@@ -301,10 +292,10 @@ def softmax_scores(scores, mask, row_of, masked, scale, causal, queries, start, 
             scores[r, j] = 0
 
 
-def softmax_scores_back(slope, weights, noise, noisy, scale, start, stop):  # type: ignore[no-untyped-def]
+def softmax_scores_back(rows, slope, weights, noise, noisy, scale):  # type: ignore[no-untyped-def]
     """The derivative of `softmax_scores` by the scores, in place of that by the weights."""
     columns = slope.shape[1]
-    for r in range(start, stop):
+    for r in rows:
         if noisy:
             for j in range(columns):
                 slope[r, j] *= noise[r, j]

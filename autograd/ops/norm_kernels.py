@@ -38,7 +38,7 @@ def flat(x: Array, shape: tuple[int, ...]) -> Array:
 
 @lru_cache(maxsize=8)
 def _compiled(function: Any, dtype: str, arguments: str) -> Any:
-    """A kernel: ``arguments`` are words, ``r2`` an input of two axes, ``w1`` an output of one."""
+    """A kernel: ``r2`` is an input of two axes, ``w1`` an output of one, ``p`` the pieces."""
     written = {1: f"{dtype}[::1]", 2: f"{dtype}[:, ::1]", 3: f"{dtype}[:, :, ::1]"}
     types = []
     for word in arguments.split():
@@ -46,6 +46,8 @@ def _compiled(function: Any, dtype: str, arguments: str) -> Any:
             types.append(dtype)
         elif word == "i":
             types.append("int64")
+        elif word == "p":
+            types.append(readonly("int64"))
         elif word[0] == "r":
             types.append(readonly(dtype, int(word[1])))
         else:
@@ -57,12 +59,12 @@ def _compiled(function: Any, dtype: str, arguments: str) -> Any:
 # ---------------------------------------------------------------- rows
 
 
-def norm_rows(x, weight, bias, eps, centred, start, stop, mean, var, out):  # type: ignore[no-untyped-def]
-    """``(x - mean) / √(var + ε) · weight + bias`` in each row from ``start`` to ``stop``."""
+def norm_rows(rows, x, weight, bias, eps, centred, mean, var, out):  # type: ignore[no-untyped-def]
+    """``(x - mean) / √(var + ε) · weight + bias`` in each of these rows of x."""
     width = x.shape[1]
     n = x.dtype.type(width)
     one = x.dtype.type(1)
-    for r in range(start, stop):
+    for r in rows:
         m = one - one
         if centred:
             for j in range(width):
@@ -80,38 +82,38 @@ def norm_rows(x, weight, bias, eps, centred, start, stop, mean, var, out):  # ty
             out[r, j] = (x[r, j] - m) * scale * weight[j] + bias[j]
 
 
-def norm_rows_back(g, x, weight, mean, var, eps, centred, start, stop, d_x, d_weight, d_bias):  # type: ignore[no-untyped-def]
-    """The derivatives of `norm_rows`; those of weight and bias are added to what is there."""
+def norm_rows_back(parts, g, x, weight, mean, var, eps, centred, length, d_x, d_weight, d_bias):  # type: ignore[no-untyped-def]
+    """The derivatives of `norm_rows`; those of weight and bias for parts of ``length`` rows."""
     width = x.shape[1]
     n = x.dtype.type(width)
     one = x.dtype.type(1)
-    for r in range(start, stop):
-        m = mean[r]
-        scale = one / np.sqrt(var[r] + eps)
-        total = one - one
-        along = one - one
-        for j in range(width):
-            h = (x[r, j] - m) * scale
-            gh = g[r, j] * h
-            d_weight[j] += gh
-            d_bias[j] += g[r, j]
-            total += g[r, j] * weight[j]
-            along += gh * weight[j]
-        total = total / n if centred else one - one
-        along = along / n * scale
-        for j in range(width):
-            d_x[r, j] = (g[r, j] * weight[j] - total - (x[r, j] - m) * along) * scale
+    for p in parts:
+        for r in range(p * length, min(p * length + length, x.shape[0])):
+            m = mean[r]
+            scale = one / np.sqrt(var[r] + eps)
+            total = one - one
+            along = one - one
+            for j in range(width):
+                h = (x[r, j] - m) * scale
+                gh = g[r, j] * h
+                d_weight[p, j] += gh
+                d_bias[p, j] += g[r, j]
+                total += g[r, j] * weight[j]
+                along += gh * weight[j]
+            total = total / n if centred else one - one
+            along = along / n * scale
+            for j in range(width):
+                d_x[r, j] = (g[r, j] * weight[j] - total - (x[r, j] - m) * along) * scale
 
 
 def forward_of_rows(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
     """The output of a normalisation of rows, the means and the variances."""
     rows, width = plan.view
-    kernel = _compiled(norm_rows, x.dtype.name, "r2 r1 r1 f i i i w1 w1 w2")
+    kernel = _compiled(norm_rows, x.dtype.name, "p r2 r1 r1 f i w1 w1 w2")
     x2 = flat(x, plan.view)
     given = x2, flat(weight, (width,)), flat(bias, (width,)), x.dtype.type(plan.eps), plan.centred
     mean, var, out = np.empty(rows, x.dtype), np.empty(rows, x.dtype), np.empty_like(x2)
-    with np.errstate(all="ignore"):  # for the day the loop is Python's
-        kernels.share(lambda i, j: kernel(*given, i, j, mean, var, out), rows, grain(rows))
+    _launch(kernel, rows, *given, mean, var, out)
     return out.reshape(x.shape), mean.reshape(-1, 1), var.reshape(-1, 1)
 
 
@@ -120,33 +122,31 @@ def backward_of_rows(
 ) -> tuple[Array, Array, Array]:
     """The derivatives of a normalisation of rows by input, weight and bias."""
     rows, width = plan.view
-    kernel = _compiled(norm_rows_back, x.dtype.name, "r2 r2 r1 r1 r1 f i i i w2 w1 w1")
+    kernel = _compiled(norm_rows_back, x.dtype.name, "p r2 r2 r1 r1 r1 f i i w2 w2 w2")
     given = (flat(g, plan.view), flat(x, plan.view), flat(weight, (width,)), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), plan.centred)  # fmt: skip
-    part = min(-(-rows // 8), ROWS)  # by the size alone, so that the bits do not depend on threads
     d_x = np.empty(plan.view, x.dtype)
-    sums = np.zeros((2, -(-rows // part), width), x.dtype)  # each part of the work has its own
-
-    def work(start: int, stop: int) -> None:
-        for i in range(start, stop, part):
-            own = sums[:, i // part]
-            kernel(*given, i, min(i + part, stop), d_x, own[0], own[1])
-
-    with np.errstate(all="ignore"):
-        kernels.share(work, rows, -(-grain(rows) // part) * part)
+    length = min(-(-rows // 8), ROWS)  # by the size alone: the bits do not depend on threads
+    parts = -(-rows // length)
+    sums = np.zeros((2, parts, width), x.dtype)
+    _launch(kernel, parts, *given, length, d_x, *sums)
     d_weight, d_bias = np.add.reduce(sums, 1)
     return d_x.reshape(x.shape), d_weight, d_bias
 
 
-def grain(total: int) -> int:
-    """How many of the pieces of work one thread takes at a time."""
-    return -(-total // (2 * kernels.threads()))
+def _launch(kernel: Any, total: int, *arguments: Any) -> None:
+    """Let threads share the pieces; all of them see whole arrays."""
+    grain = -(-total // (2 * kernels.threads()))
+    with np.errstate(all="ignore"):  # for the day the loop is Python's
+        kernels.launch(
+            kernel, (np.arange(total), *arguments), total, grain, (1,) + (0,) * len(arguments)
+        )
 
 
 # ---------------------------------------------------------------- runs
 
 
-def norm_runs(x, weight, bias, eps, groups, by_channel, start, stop, mean, var, out):  # type: ignore[no-untyped-def]
+def norm_runs(pieces, x, weight, bias, eps, groups, by_channel, mean, var, out):  # type: ignore[no-untyped-def]
     """`norm_rows` of runs x[i, j]: those of one j together, if ``by_channel``, else those of one i.
 
     The weight of a run is ``weight[i % groups, j]``.
@@ -155,7 +155,7 @@ def norm_runs(x, weight, bias, eps, groups, by_channel, start, stop, mean, var, 
     length = x.shape[2]
     one = x.dtype.type(1)
     n = float(across * length)
-    for k in range(start, stop):
+    for k in pieces:
         total = 0.0
         for t in range(across):
             i, j = (t, k) if by_channel else (k, t)
@@ -184,7 +184,7 @@ def norm_runs(x, weight, bias, eps, groups, by_channel, start, stop, mean, var, 
                 out[i, j, e] = (x[i, j, e] - m) * factor + shift
 
 
-def norm_runs_back(g, x, weight, mean, var, eps, groups, by_channel, start, stop, d_x, sums, along):  # type: ignore[no-untyped-def]
+def norm_runs_back(pieces, g, x, weight, mean, var, eps, groups, by_channel, d_x, sums, along):  # type: ignore[no-untyped-def]
     """The derivative of `norm_runs` by the input.
 
     Into ``sums`` and ``along`` go ``Σ g`` and ``Σ g · (x - mean) / √(var + ε)`` of each run.
@@ -193,7 +193,7 @@ def norm_runs_back(g, x, weight, mean, var, eps, groups, by_channel, start, stop
     length = x.shape[2]
     one = x.dtype.type(1)
     n = float(across * length)
-    for k in range(start, stop):
+    for k in pieces:
         m = mean[k]
         scale = one / np.sqrt(var[k] + eps)
         total = 0.0
@@ -231,13 +231,12 @@ def _runs(plan: Plan) -> tuple[tuple[int, int, int], int, int, bool]:
 def forward_of_runs(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
     """The output of a normalisation of channels or groups, the means and the variances."""
     shape, pieces, groups, by_channel = _runs(plan)
-    kernel = _compiled(norm_runs, x.dtype.name, "r3 r2 r2 f i i i i w1 w1 w3")
+    kernel = _compiled(norm_runs, x.dtype.name, "p r3 r2 r2 f i i w1 w1 w3")
     x3, weights = flat(x, shape), (groups, shape[1])
     given = (x3, flat(weight, weights), flat(bias, weights), x.dtype.type(plan.eps), groups,
              by_channel)  # fmt: skip
     mean, var, out = np.empty(pieces, x.dtype), np.empty(pieces, x.dtype), np.empty_like(x3)
-    with np.errstate(all="ignore"):
-        kernels.share(lambda i, j: kernel(*given, i, j, mean, var, out), pieces, grain(pieces))
+    _launch(kernel, pieces, *given, mean, var, out)
     kept = tuple(1 if i in plan.axes else m for i, m in enumerate(plan.view))
     return out.reshape(x.shape), mean.reshape(kept), var.reshape(kept)
 
@@ -247,12 +246,11 @@ def backward_of_runs(
 ) -> tuple[Array, Array, Array]:
     """The derivatives of a normalisation of channels or groups by input, weight and bias."""
     shape, pieces, groups, by_channel = _runs(plan)
-    kernel = _compiled(norm_runs_back, x.dtype.name, "r3 r3 r2 r1 r1 f i i i i w3 w2 w2")
+    kernel = _compiled(norm_runs_back, x.dtype.name, "p r3 r3 r2 r1 r1 f i i w3 w2 w2")
     given = (flat(g, shape), flat(x, shape), flat(weight, (groups, shape[1])), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), groups, by_channel)  # fmt: skip
     d_x = np.empty(shape, x.dtype)
     sums, along = np.empty((2, *shape[:2]), x.dtype)
-    with np.errstate(all="ignore"):
-        kernels.share(lambda i, j: kernel(*given, i, j, d_x, sums, along), pieces, grain(pieces))
+    _launch(kernel, pieces, *given, d_x, sums, along)
     d_bias, d_weight = (np.add.reduce(s.reshape(-1, weight.size), 0) for s in (sums, along))
     return d_x.reshape(x.shape), d_weight, d_bias

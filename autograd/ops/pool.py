@@ -232,7 +232,13 @@ def _max_windows(
     gap = sizes_of(name, "dilation", dilation, axes)
     _check_windows(name, inner, size, step, pad, gap)
     counts = _counts(name, inner, size, step, pad, gap, ceil_mode)
-    return tuple(map(sliding, inner, counts, size, step, pad, gap))
+    windows = tuple(map(sliding, inner, counts, size, step, pad, gap))
+    for each in windows:
+        if each.counts.min() < 1:
+            raise RuntimeError(
+                f"{name}: with dilation {gap} and padding {pad} a window of {inner} has no element"
+            )
+    return windows
 
 
 def max_pool(

@@ -29,6 +29,10 @@ def sum(x, /, dim=None, keepdim=False, *, dtype=None):
 
     Shape: ``(*, n, *) → (*, *)``, or ``(*, 1, *)`` with ``keepdim``.
     """
+    if dim is None and not keepdim:  # into an array: of a scalar, NumPy would have to make one
+        return np.add.reduce(x, None, None, np.empty((), x.dtype)) if x.ndim else x.copy()
+    if keepdim and dim is not None and len(dim) == 1 and x.shape[dim[0]] == 1:
+        return x.copy()  # in a third of the time of a reduction
     return np.add.reduce(x, dim, x.dtype, None, keepdim)
 
 

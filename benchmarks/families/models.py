@@ -104,6 +104,11 @@ def autoencoder(torch: Any) -> Task:
 # ---------------------------------------------------------------- convolutional
 
 
+# In float32 rounding decides on which side of a kink a few of a million activations lie, and each
+# changes a gradient by a whole term.  In float64, where none does, a test holds these to 1e-10.
+KINKS = 5e-3
+
+
 def convolved(side: int, channels: int, filters: int, kernel: int) -> float:
     """Operations of a convolution for one image; ``side`` is the output's."""
     return product(side * side, channels * kernel * kernel, filters)
@@ -123,7 +128,8 @@ def lenet(torch: Any) -> Task:
     return classifying(torch, model, torch.rand(64, 1, 28, 28), 10, "sgd", flops)
 
 
-@workload("models", "mnist-net", twin=twins.mnist_net, rule=RULES["adam"], memory=True, quick=False)
+@workload("models", "mnist-net", twin=twins.mnist_net, rule=RULES["adam"], memory=True, quick=False,
+          tolerance=KINKS)  # fmt: skip
 def mnist_net(torch: Any) -> Task:
     """The two-convolution net of PyTorch's MNIST example at batch 64; compared without dropout."""
     nn = torch.nn
@@ -153,7 +159,7 @@ def mnist_net(torch: Any) -> Task:
     twin=twins.resnet8,
     rule=RULES["sgd"],
     memory=True,
-    tolerance=1e-3,
+    tolerance=4 * KINKS,
     quick=False,
 )
 def resnet8(torch: Any) -> Task:
@@ -214,7 +220,7 @@ def char_lstm(torch: Any) -> Task:
 
 
 @workload("models", "transformer", twin=twins.transformer, rule=RULES["adam"], memory=True,
-          tolerance=1e-3, quick=False)  # fmt: skip
+          quick=False)  # fmt: skip
 def transformer(torch: Any) -> Task:
     """Four layers of width 128 with four heads, causal, on 128 characters: batch 16."""
     nn = torch.nn

