@@ -228,7 +228,7 @@ def test_materialize():
 
 # ---------------------------------------------------------------- normalisation
 
-NORMS = [f"Lazy{kind}Norm{n}d" for kind in ("Batch", "Instance") for n in (1, 2, 3)]
+NORMS = [f"Lazy{kind}{n}d" for kind in ("BatchNorm", "InstanceNorm") for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("settings", [{}, {"affine": False}, {"bias": False}, {"momentum": 0.5}])

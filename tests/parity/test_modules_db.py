@@ -64,7 +64,7 @@ FIRST_ORDER_ONLY: dict[str, str] = {}
 DTYPES = (torch.float32, torch.float64)
 SECOND_ORDER_SAMPLES = 12  # of each entry, spread over its inputs
 ROUND_TRIPS = 12
-MANY = 30
+MANY, FEW = 300, 30  # of an entry's inputs in the first type and in the other
 
 TESTS = Path(__file__).parent.parent
 
@@ -284,14 +284,14 @@ def compare_gradients(what, names, mine, theirs, tolerance):
 def wrong(entry, compare, n=None, dtypes=DTYPES):
     """What differs, by text, over all inputs of an entry, or `n` of them.
 
-    Of very many, all are tried in the first type, and some in the other.
+    All are tried in the first type unless there are very many, and some in the other.
     """
     found = defaultdict(int)
     total = 0
     for dtype in dtypes:
         for training in modes(entry):
             inputs = inputs_of(entry, dtype, training)
-            most = n or (MANY if dtype is not dtypes[0] else len(inputs) or 1)
+            most = n or (MANY if dtype is dtypes[0] else FEW)
             for given in spread(inputs, most):
                 total += 1
                 _, error = attempt(
