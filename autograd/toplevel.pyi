@@ -14,6 +14,10 @@ def acos(input: Any) -> Tensor:
     """The angle in [0, π] whose cosine is ``x``."""
 def acosh(input: Any) -> Tensor:
     """The inverse of `cosh`."""
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
+    """The averages of so many windows of the last axis."""
+def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
+    """The largest elements of so many windows of the last axis, and where they are."""
 def add(input: Any, other: Any, *, alpha: Any = ...) -> Any:
     """``input + alpha · other``."""
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ...) -> Any:
@@ -86,6 +90,8 @@ def atleast_2d(*tensors: Any) -> Any:
     """A tensor, or each of several, with 2 axes or more: missing ones are new."""
 def atleast_3d(*tensors: Any) -> Any:
     """A tensor, or each of several, with 3 axes or more: missing ones are new."""
+def avg_pool1d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., ceil_mode: builtins.bool = ..., count_include_pad: builtins.bool = ...) -> Any:
+    """The average of each window of the last axis."""
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ...) -> Any:
     """``β · input + α · batch1[i] @ batch2[i]``."""
 def bernoulli(input: Tensor, p: builtins.float | None = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
@@ -126,6 +132,8 @@ def celu(input: Any, alpha: builtins.float = ...) -> Tensor:
     """``x`` where positive, ``α · (e^(x/α) - 1)`` elsewhere: smooth for every α (Barron 2017)."""
 def chain_matmul(*matrices: Any) -> Any:
     """Product of two or more matrices, in the cheapest order."""
+def channel_shuffle(input: Any, groups: builtins.int) -> Any:
+    """The channels of ``groups`` groups dealt out in turn (Zhang et al. 2017)."""
 def chunk(input: Any, chunks: builtins.int, dim: builtins.int = ...) -> Any:
     """At most ``chunks`` consecutive parts of an axis, equal but for the last."""
 def clamp(input: Any, min: Any = ..., max: Any = ...) -> Any:
@@ -146,6 +154,18 @@ def concat(tensors: Any, dim: builtins.int = ...) -> Any:
     """Tensors one after the other along an axis."""
 def concatenate(tensors: Any, dim: builtins.int = ...) -> Any:
     """Tensors one after the other along an axis."""
+def conv1d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
+    """Filters slid over sequences: ``y[f, o] = b[f] + Σ x[c, o·stride + k] · w[f, c, k]``."""
+def conv2d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
+    """Filters slid over images; see `conv1d`."""
+def conv3d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: builtins.int = ...) -> Any:
+    """Filters slid over volumes; see `conv1d`."""
+def conv_transpose1d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
+    """Every element times the filters, added up where their windows overlap."""
+def conv_transpose2d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
+    """`conv_transpose1d` for images."""
+def conv_transpose3d(input: Any, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: builtins.int = ..., dilation: Any = ...) -> Any:
+    """`conv_transpose1d` for volumes."""
 def copysign(input: Any, other: Any) -> Tensor:
     """The size of ``a`` with the sign of ``b``."""
 def corrcoef(input: Any) -> Any:
@@ -380,6 +400,14 @@ def matmul(input: Any, other: Any) -> Tensor:
     """Matrix product over the last two axes; leading axes broadcast."""
 def max(input: Any, dim: Any = ..., keepdim: builtins.bool = ...) -> Any:
     """Largest of all; along ``dim`` (values, indices); with a tensor, `maximum` of the two."""
+def max_pool1d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
+    """The largest element of each window of the last axis."""
+def max_pool1d_with_indices(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
+    """The largest element of each window of the last axis, and where it is."""
+def max_pool2d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
+    """The largest element of each window of the last two axes."""
+def max_pool3d(input: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: builtins.bool = ...) -> Any:
+    """The largest element of each window of the last three axes."""
 def maximum(input: Any, other: Any) -> Tensor:
     """The larger of two; NaN wins; a tie shares the gradient."""
 def mean(input: Any, dim: Any = ..., keepdim: builtins.bool = ..., *, dtype: Any = ...) -> Tensor:
@@ -422,6 +450,8 @@ def nansum(input: Any, dim: Any = ..., keepdim: builtins.bool = ..., *, dtype: A
     """`sum` of what is not NaN."""
 def narrow(input: Any, dim: builtins.int, start: Any, length: builtins.int) -> Any:
     """``length`` entries of an axis from ``start`` on."""
+def native_channel_shuffle(input: Any, groups: builtins.int) -> Any:
+    """The channels of ``groups`` groups dealt out in turn (Zhang et al. 2017)."""
 def ne(input: Any, other: Any) -> Tensor:
     """Where the two differ."""
 def neg(input: Any) -> Tensor:
@@ -446,6 +476,10 @@ def outer(input: Any, vec2: Any) -> Any:
     """All products of two vectors' elements."""
 def permute(input: Any, *dims: Any) -> Tensor:
     """Axes in another order."""
+def pixel_shuffle(input: Any, upscale_factor: builtins.int) -> Any:
+    """Channels as pixels: r² channels become one that is r times as high and wide (Shi 2016)."""
+def pixel_unshuffle(input: Any, downscale_factor: builtins.int) -> Any:
+    """Pixels as channels: undoes `pixel_shuffle`."""
 def poisson(input: Tensor, generator: Any = ...) -> Tensor:
     """How many events happen at each of the rates that ``input`` holds."""
 def positive(input: Any) -> Any:
