@@ -27,9 +27,7 @@ def test_by_hand(shape, dtype):
     q, k, v = (rg.randn(*shape, dtype=dtype) for _ in range(3))
     n = shape[-2]
     later = np.triu(np.full((n, n), -np.inf), 1)
-    tolerance = (
-        {"rtol": 2e-5, "atol": 2e-6} if dtype is rg.float32 else {"rtol": 1e-12, "atol": 1e-14}
-    )
+    tolerance = {"rtol": 2e-5, "atol": 2e-6} if dtype is rg.float32 else {"rtol": 1e-12, "atol": 1e-14}
     arrays = [x.array for x in (q, k, v)]
     attend = F.scaled_dot_product_attention
     assert_allclose(attend(q, k, v).array, by_hand(*arrays), **tolerance)

@@ -126,7 +126,9 @@ def backward_of_rows(
     given = (flat(g, plan.view), flat(x, plan.view), flat(weight, (width,)), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), plan.centred)  # fmt: skip
     d_x = np.empty(plan.view, x.dtype)
-    length = min(-(-rows // 8), ROWS)  # by the size alone: the bits do not depend on threads
+    length = min(
+        -(-rows // 8), ROWS
+    )  # by the size alone: the bits do not depend on threads
     parts = -(-rows // length)
     sums = np.zeros((2, parts, width), x.dtype)
     _launch(kernel, parts, *given, length, d_x, *sums)
