@@ -140,8 +140,8 @@ def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> L
         *down.remainders,
         *across.remainders,
     ]
-    arrays = [np.array(a, np.int64).reshape(-1) for a in (taps, starts, runs, numbers)]
-    return Layout(tile, bands, *arrays, size=numbers[17])
+    each = [np.array(a, np.int64).reshape(-1) for a in (taps, starts, runs, numbers)]
+    return Layout(tile, bands, each[0], each[1], each[2], each[3], numbers[17])
 
 
 def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tuple[int, int]]:
