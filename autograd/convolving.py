@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import direct, kernels
+from . import direct, direct_weight, kernels
 from .windows import Window, columns, images
 
 __all__ = ["convolution", "convolution_input", "convolution_weight", "of_channels"]
@@ -102,7 +102,9 @@ def convolution_weight(
     c = x.shape[1]
     if _is_direct(x, y, y.size * c // groups * math.prod(kernel)):
         settings = _settings(stride, padding, dilation, groups)
-        found = direct.convolution_weight(_in_plane(x), _in_plane(y), _pair(kernel), settings)
+        found = direct_weight.convolution_weight(
+            _in_plane(x), _in_plane(y), _pair(kernel), settings
+        )
         if f > groups or np.isfinite(found).all():
             return found.reshape(f, c // groups, *kernel)
         # Lone filters are computed over the padding too, as zero times what is there.

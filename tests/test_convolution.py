@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from retrograd import nn
-from retrograd.autograd import convolving, direct, windows
+from retrograd.autograd import convolving, direct, direct_weight, windows
 
 NEVER = 1 << 62
 
@@ -141,6 +141,7 @@ def check_kernels(monkeypatch, dtype, plane):
     three_products(dtype, *plane)  # compiles
     guarded = Guarded()
     monkeypatch.setattr(direct, "np", guarded)
+    monkeypatch.setattr(direct_weight, "np", guarded)
     found = three_products(dtype, *plane)
     guarded.check()
     tolerance = 1e-5 if dtype == "float32" else 1e-13
@@ -160,14 +161,14 @@ def test_kernels_make_what_columns_make(monkeypatch, dtype, plane):
 def test_in_bands_and_by_several_threads(monkeypatch, plane):
     """As if images were too large for the cache, and every call large enough to share."""
     direct.layout.cache_clear()
-    direct.weight_layout.cache_clear()
+    direct_weight.weight_layout.cache_clear()
     monkeypatch.setattr(direct, "SCRATCH", 1)
     monkeypatch.setattr(direct, "SERIAL", 0)
     monkeypatch.setattr(direct, "GRAIN", 1)
     monkeypatch.setattr(direct.kernels, "limit", 3)
     check_kernels(monkeypatch, "float32", plane)
     direct.layout.cache_clear()
-    direct.weight_layout.cache_clear()
+    direct_weight.weight_layout.cache_clear()
 
 
 numbers = st.integers

@@ -23,6 +23,7 @@ FLOORS = [
     "kernels",
     "microkernels threads windows bands planes recurrence_kernels large products rows",
     "direct",
+    "direct_weight",
     "tape box_muller convolving",
     "anomaly",
     "tensor",

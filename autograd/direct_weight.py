@@ -1,0 +1,284 @@
+"""The weight's gradient without columns; see `direct`.
+
+`weigh` turns the gradient so that filters are neighbours, and keeps sums of taps by filters in
+registers while pixels go by.  A thread has sums of its own, which are added up at the end.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import direct, kernels, microkernels
+from .direct import Axis, Sizes, Tile, axes, deal_rows, inner, lanes, layout
+
+Array = np.ndarray[Any, Any]
+
+CHUNK = 128  # pixels whose gradients, for a block of filters, stay in the nearest cache
+
+
+@lru_cache(maxsize=256)
+def weight_layout(
+    channels: int, down: Axis, across: Axis, rows_of_tile: int, parts: int
+) -> tuple[int, Array, Array, Array]:
+    """How many bands there are, the taps, the pixels of a band, and all numbers."""
+    wide = (across.places - 1) * across.stride + across.taps[-1] + 1
+    fitting = (direct.SCRATCH // (channels * wide) - down.taps[-1]) // down.stride
+    rows = max(1, min(-(-down.places // parts), max(fitting, 4)))
+    bands = -(-down.places // rows)
+    rows = -(-down.places // bands)
+    bands = -(-down.places // rows)
+    high = (rows - 1) * down.stride + down.taps[-1] + 1
+    taps = [
+        (c * high + i) * wide + j for c in range(channels) for i in down.taps for j in across.taps
+    ]
+    taps += taps[-1:] * (-len(taps) % rows_of_tile)
+    pixels = [
+        r * down.stride * wide + o * across.stride
+        for r in range(rows)
+        for o in range(across.places)
+    ]
+    numbers = [
+        *(channels, down.size, across.size, down.places, across.places, rows, bands, high, wide),
+        *(down.stride, down.offset, across.offset),
+    ]
+    arrays = [np.array(a, np.int64) for a in (taps, pixels, numbers)]
+    return bands, *arrays  # type: ignore[return-value]
+
+
+def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+    """Every element of ``y`` times what its window sees, added up over all places.
+
+    Shape: ``(N, G · C, H, W), (N, G · F, places, places) → (G, F, C · taps)``
+    """
+    dtype = x.dtype.name
+    channels, filters = x.shape[1] // groups, y.shape[1] // groups
+    n = lanes(dtype)
+    if filters == 1:
+        return _weigh_alone(x, y, groups, down, across)
+    tile = weight_tile(dtype, filters)
+    count = len(x) * groups
+    threads = kernels.threads()
+    few = count < 2 * threads
+    bands, taps, pixels, numbers = weight_layout(
+        channels, down, across, tile.rows, -(-2 * threads // count) if few else 1
+    )
+    wide = n * tile.vectors
+    blocks = -(-filters // wide)
+    total = count * bands
+    width = channels * len(down.taps) * len(across.taps)
+    products = count * filters * width * down.places * across.places
+    parts = 1 if products < direct.SERIAL else min(threads, total)
+    grain = -(-total // parts)
+    sums = np.zeros((parts, groups, blocks, taps.size, wide), x.dtype)
+    kernel = _weigh(dtype, tile)
+    size = channels * int(numbers[7] * numbers[8])
+    image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
+
+    def work(begin: int, end: int) -> None:
+        part = sums[begin // grain].reshape(-1)
+        scratch, turned = np.empty(size, x.dtype), np.empty(CHUNK * wide, x.dtype)
+        kernel(
+            *(image, slopes, part, scratch, turned, filters, groups, taps, pixels, numbers),
+            *(begin, end),
+        )
+
+    if parts == 1:
+        work(0, total)
+    else:
+        kernels.share(work, total, grain)
+    found = sums[0] if parts == 1 else np.add.reduce(sums, axis=0)
+    found = found[:, :, :width].swapaxes(2, 3).reshape(groups, blocks * wide, width)
+    return found[:, :filters]  # type: ignore[no-any-return]
+
+
+def weight_tile(dtype: str, filters: int) -> Tile:
+    """The block of sums: taps by vectors of filters."""
+    n = lanes(dtype)
+    vectors = -(-filters // n)
+    if n * np.dtype(dtype).itemsize == 32:
+        return Tile(n, *((4, 3) if vectors > 2 else (6, 2) if vectors == 2 else (8, 1)))
+    return Tile(n, *((6, 4) if vectors > 2 else (12, 2) if vectors == 2 else (14, 1)))
+
+
+@cache
+def _weigh(dtype: str, tile: Tile) -> Any:
+    lanes, rows_of_tile, vectors = tile
+    chunk = CHUNK
+    block: Any = None
+    turn: Any = None
+    deal: Any = deal_rows
+
+    def prepare() -> None:
+        nonlocal block, turn, deal
+        block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, tile.lanes)
+        deal = inner(deal_rows)
+
+    def weigh(
+        image, gradient, sums, scratch, slopes, filters, groups, taps, pixels, numbers, begin, end
+    ):  # fmt: skip
+        channels, size_down, size_across, places_down, places_across = (
+            numbers[0],
+            numbers[1],
+            numbers[2],
+            numbers[3],
+            numbers[4],
+        )
+        rows, bands, high, wide, stride_down, offset_down, offset_across = (
+            numbers[5],
+            numbers[6],
+            numbers[7],
+            numbers[8],
+            numbers[9],
+            numbers[10],
+            numbers[11],
+        )
+        one = np.int64(1)  # of the type of other arguments, so that `deal_rows` is compiled once
+        plane = places_down * places_across
+        several = lanes * vectors
+        blocks = -(-filters // several)
+        for item in range(begin, end):
+            m, band = item // bands, item % bands
+            top = band * rows
+            for c in range(channels):
+                deal(
+                    image, (m * channels + c) * size_down * size_across,
+                    (size_down, size_across), top * stride_down + offset_down, one,
+                    offset_across, one, scratch, c * high * wide, high, wide,
+                )  # fmt: skip
+            count = min(rows, places_down - top) * places_across
+            for start in range(0, count, chunk):
+                stop = min(start + chunk, count)
+                for b in range(blocks):
+                    here = min(several, filters - b * several)
+                    source = (m * filters + b * several) * plane + top * places_across + start
+                    whole = (stop - start) // lanes * lanes
+                    square = here // lanes * lanes
+                    for f in range(0, square, lanes):
+                        for p in range(0, whole, lanes):
+                            turn(
+                                gradient, source + f * plane + p, plane,
+                                slopes, p * several + f, several,
+                            )  # fmt: skip
+                    for p in range(stop - start):
+                        for f in range(0 if p >= whole else square, here):
+                            slopes[p * several + f] = gradient[source + f * plane + p]
+                        for f in range(here, several):
+                            slopes[p * several + f] = 0
+                    base = (m % groups * blocks + b) * taps.size
+                    for t in range(0, taps.size, rows_of_tile):
+                        block(
+                            scratch, taps, t, pixels, start, stop, slopes, 0,
+                            sums, (base + t) * several,
+                        )  # fmt: skip
+
+    given, ints = kernels.readonly(dtype), kernels.readonly("int64")
+    signature = (
+        f"void({given}, {given}, {dtype}[::1], {dtype}[::1], {dtype}[::1], int64, int64, {ints}, "
+        f"{ints}, {ints}, int64, int64)"
+    )
+    text = f"{direct.source()} {Path(__file__).read_text('utf-8')} {tile}"
+    return kernels.compile(weigh, signature, contract=True, source=text, prepare=prepare)
+
+
+def _weigh_alone(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+    """`weigh` for filters that are alone in their group: one product of images for each tap."""
+    dtype = x.dtype.name
+    channels = x.shape[1] // groups
+    n = lanes(dtype)
+    where = layout(channels, down, across, Tile(n, ALONE, 1), 1)
+    width = where.taps.size
+    taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
+    sums = np.zeros((len(x) * groups, taps.size), x.dtype)
+    kernel = _dot(dtype, n)
+    image, slopes, flat = (np.ascontiguousarray(a).reshape(-1) for a in (x, y, sums))
+    total = len(x) * groups
+    rows, wide = int(where.numbers[5]), int(where.numbers[8])
+
+    def work(begin: int, end: int) -> None:
+        scratch, spread = np.empty(where.size, x.dtype), np.empty(rows * wide + n, x.dtype)
+        kernel(image, slopes, flat, scratch, spread, taps, where.numbers, begin, end)
+
+    kernels.share(
+        work,
+        total,
+        max(1, min(total // 4, total * direct.GRAIN // max(1, y.size * width))),
+    )
+    found = np.add.reduce(sums.reshape(len(x), groups, -1), axis=0)
+    return found[:, None, :width]  # type: ignore[no-any-return]
+
+
+ALONE = 9  # taps at a time
+
+
+@cache
+def _dot(dtype: str, lanes: int) -> Any:
+    rows_of_tile = ALONE
+    block: Any = None
+    deal: Any = deal_rows
+
+    def prepare() -> None:
+        nonlocal block, deal
+        block, deal = microkernels.inner(dtype, lanes, ALONE), inner(deal_rows)
+
+    def dot(image, gradient, sums, scratch, slopes, taps, numbers, begin, end):
+        channels, size_down, size_across, places_down, places_across = (
+            numbers[0],
+            numbers[1],
+            numbers[2],
+            numbers[3],
+            numbers[4],
+        )
+        rows, bands, high, wide, stride_down, stride_across = (
+            numbers[5],
+            numbers[6],
+            numbers[7],
+            numbers[8],
+            numbers[9],
+            numbers[10],
+        )
+        offset_down, offset_across = numbers[11], numbers[12]
+        phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
+        for i in range(lanes):
+            scratch[size - lanes + i] = 0
+            slopes[rows * wide + i] = 0
+        zero, one = np.int64(0), np.int64(1)
+        for m in range(begin, end):
+            for band in range(bands):
+                top = band * rows
+                at = zero
+                for c in range(channels):
+                    for p in range(phases_down):
+                        for q in range(phases_across):
+                            deal(
+                                image, (m * channels + c) * size_down * size_across,
+                                (size_down, size_across),
+                                top * stride_down + offset_down + numbers[18 + p], stride_down,
+                                offset_across + numbers[18 + phases_down + q], stride_across,
+                                scratch, at, high, wide,
+                            )  # fmt: skip
+                            at += high * wide
+                deal(
+                    gradient, m * places_down * places_across, (places_down, places_across),
+                    top, one, zero, one, slopes, zero, rows, wide,
+                )  # fmt: skip
+                count = -(-((rows - 1) * wide + places_across) // lanes)
+                for t in range(0, taps.size, rows_of_tile):
+                    block(scratch, taps, t, slopes, count, sums, m * taps.size + t)
+
+    given, ints = kernels.readonly(dtype), kernels.readonly("int64")
+    made = f"{dtype}[::1]"
+    signature = f"void({given}, {given}, {made}, {made}, {made}, {ints}, {ints}, int64, int64)"
+    text = f"{direct.source()} {Path(__file__).read_text('utf-8')} {lanes}"
+    return kernels.compile(dot, signature, contract=True, source=text, prepare=prepare)
+
+
+def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Array:
+    """``w``."""
+    stride, padding, dilation, groups = settings
+    down, across = axes(x.shape[2:], kernel, y.shape[2:], stride, padding, dilation)
+    found = weigh(x, y, groups, down, across)
+    return found.reshape(y.shape[1], x.shape[1] // groups, *kernel)
