@@ -311,15 +311,6 @@ HERE = [entry for entry in module_db if name_of(entry) not in MISSING]
 # ---------------------------------------------------------------- the tests
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """PyTorch's threads wait for each other at every small op while others use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @each(HERE)
 def test_outputs_and_gradients(entry):
     report(*wrong(entry, Twins.compare))
