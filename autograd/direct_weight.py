@@ -101,7 +101,7 @@ def weight_tile(dtype: str, filters: int) -> Tile:
     vectors = -(-filters // n)
     if n * np.dtype(dtype).itemsize == 32:
         return Tile(n, *((4, 3) if vectors > 2 else (6, 2) if vectors == 2 else (8, 1)))
-    return Tile(n, *((6, 4) if vectors > 2 else (12, 2) if vectors == 2 else (14, 1)))
+    return Tile(n, *((6, 4) if vectors > 2 else (8, 2) if vectors == 2 else (14, 1)))
 
 
 @cache
