@@ -6,12 +6,13 @@ product, each on one thread, by a crew that does not wait for who is busy (`mach
 (32, 784) by (784, 256) takes 0.10 ms so, and 0.15 ms on two threads of its own.
 
 The parts are rows or columns of the result, as many as there may be threads, so the same number of
-threads always gives the same bits.
+threads always gives the same bits.  Those of a batch are whole products.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 from collections.abc import Iterator
 from functools import cache
@@ -22,7 +23,7 @@ import numpy as np
 
 from . import kernels, machine
 
-__all__ = ["LARGE", "dot"]
+__all__ = ["LARGE", "dot", "matmul"]
 
 Array = np.ndarray[Any, Any]
 
@@ -57,6 +58,46 @@ LOADS
 """
 TABLE = struct.Struct("16q")
 
+# The products of a batch one by one; its two axes are as far apart in each array as they may be.
+EACH = """
+define i32 @each_TYPE(ptr %table, i64 %start, i64 %stop) {
+LOADS
+  %f = inttoptr i64 %w0 to ptr
+  %ta = trunc i64 %w1 to i32
+  %tb = trunc i64 %w2 to i32
+  br label %next
+next:
+  %i = phi i64 [ %start, %0 ], [ %i1, %work ]
+  %more = icmp slt i64 %i, %stop
+  br i1 %more, label %work, label %done
+work:
+  %outer = sdiv i64 %i, %w12
+  %inner = srem i64 %i, %w12
+  %a0 = mul i64 %outer, %w13
+  %a1 = mul i64 %inner, %w14
+  %a2 = add i64 %w6, %a0
+  %a3 = add i64 %a2, %a1
+  %a = inttoptr i64 %a3 to ptr
+  %b0 = mul i64 %outer, %w15
+  %b1 = mul i64 %inner, %w16
+  %b2 = add i64 %w8, %b0
+  %b3 = add i64 %b2, %b1
+  %b = inttoptr i64 %b3 to ptr
+  %c0 = mul i64 %outer, %w17
+  %c1 = mul i64 %inner, %w18
+  %c2 = add i64 %w10, %c0
+  %c3 = add i64 %c2, %c1
+  %c = inttoptr i64 %c3 to ptr
+  call void %f(i32 ORDER, i32 %ta, i32 %tb, i64 %w3, i64 %w4, i64 %w5, TYPE 1.0, ptr %a, i64 %w7,
+               ptr %b, i64 %w9, TYPE 0.0, ptr %c, i64 %w11)
+  %i1 = add i64 %i, 1
+  br label %next
+done:
+  ret i32 0
+}
+"""
+TABLE_OF_EACH = struct.Struct("19q")
+
 
 def dot(a: Array, b: Array) -> Array:
     """The product of two matrices: `ndarray.dot`, and the same errors."""
@@ -83,17 +124,65 @@ def dot(a: Array, b: Array) -> Array:
     )  # fmt: skip
     total = m if by_rows else n
     grain = -(-total // count) + 15 & ~15
-    blas.run(kind.char, table, total, grain, count)
+    blas.run(blas.parts, kind.char, table, total, grain, count)
     return c
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """The products of two batches of matrices: `numpy.matmul`, and the same errors.
+
+    ``out`` may lie anywhere in memory, if only the rows of each of its matrices are contiguous.
+    """
+    table = _of_each(a, b, out)
+    if table is None:
+        return np.matmul(a, b, out=out)
+    words, out, total = table
+    blas = _blas()
+    assert blas is not None
+    count = kernels.threads()
+    blas.run(blas.each, a.dtype.char, words, total, -(-total // (4 * count)), count)
+    return out
+
+
+def _of_each(a: Array, b: Array, out: Array | None) -> tuple[bytes, Array, int] | None:
+    """What `EACH` reads, where the products are written, and how many there are.
+
+    None where NumPy had better compute them.
+    """
+    kind, axes = a.dtype, a.ndim
+    if not 3 <= axes <= 4 or axes != b.ndim or kind is not b.dtype or kind.char not in "fd":
+        return None
+    shape = a.shape[:-2]
+    (m, k), (depth, n) = a.shape[-2:], b.shape[-2:]
+    total = math.prod(shape)
+    large = total > 1 and m * n * k * total >= LARGE
+    if not large or depth != k or b.shape[:-2] != shape or kernels.threads() < 2:
+        return None
+    blas = _blas()
+    sides = _side(a), _side(b)
+    if blas is None or None in sides:
+        return None
+    if out is None:
+        out = np.empty((*shape, m, n), kind)
+    place = _side(out)
+    if out.shape != (*shape, m, n) or out.dtype is not kind or place is None or place[0] != PLAIN:
+        return None
+    (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
+    apart = [s for x in (a, b, out) for s in (x.strides[0] if axes == 4 else 0, x.strides[-3])]
+    words = TABLE_OF_EACH.pack(
+        blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
+        out.ctypes.data, place[1], shape[-1], *apart,
+    )  # fmt: skip
+    return words, out, total
 
 
 def _side(x: Array) -> tuple[int, int] | None:
     """How BLAS reads a matrix: as it is or transposed, and how far apart its rows are."""
     size = x.itemsize
-    rows, columns = x.strides
-    if columns == size and rows >= size * x.shape[1] and not rows % size:
+    rows, columns = x.strides[-2:]
+    if columns == size and rows >= size * x.shape[-1] and not rows % size:
         return PLAIN, rows // size
-    if rows == size and columns >= size * x.shape[0] and not columns % size:
+    if rows == size and columns >= size * x.shape[-2] and not columns % size:
         return TRANSPOSED, columns // size
     return None
 
@@ -106,30 +195,32 @@ class _Blas:
         self.functions = {k: ctypes.cast(f, ctypes.c_void_p).value for k, f in names.items()}
         self.set = library.scipy_openblas_set_num_threads64_
         self.get = library.scipy_openblas_get_num_threads64_
-        types = {"f": "float", "d": "double"}
-        self.parts = machine.assembled(
-            "".join(_part(t) for t in types.values()), [f"part_{t}" for t in types.values()]
-        )
+        types = "float", "double"
+        text = "".join(_text(PART, 16, t) + _text(EACH, 19, t) for t in types)
+        found = machine.assembled(text, [f"{f}_{t}" for f in ("part", "each") for t in types])
+        self.parts, self.each = found[:2], found[2:]
         self.crew = crew
 
-    def run(self, kind: str, table: bytes, total: int, grain: int, count: int) -> None:
-        """Compute a product, whose table it is."""
+    def run(
+        self, entries: list[int], kind: str, table: bytes, total: int, grain: int, count: int
+    ) -> None:
+        """Compute products, whose table it is, by the entry for their type."""
         threads = self.get()
         if threads > 1:
             self.set(1)
         try:
-            self.crew.run(self.parts["fd".index(kind)], table, total, grain, count)
+            self.crew.run(entries["fd".index(kind)], table, total, grain, count)
         finally:
             if threads > 1:
                 self.set(threads)
 
 
-def _part(type_: str) -> str:
+def _text(entry: str, words: int, type_: str) -> str:
     loads = "\n".join(
         f"  %p{i} = getelementptr i64, ptr %table, i64 {i}\n  %w{i} = load i64, ptr %p{i}"
-        for i in range(16)
+        for i in range(words)
     )
-    return PART.replace("LOADS", loads).replace("TYPE", type_).replace("ORDER", str(ROW_MAJOR))
+    return entry.replace("LOADS", loads).replace("TYPE", type_).replace("ORDER", str(ROW_MAJOR))
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import attention as arithmetic
-from .. import kernels, polynomials
+from .. import kernels, polynomials, products
 from .. import scalar as s
 from ..declare import opaque, word
 from ..kernels import readonly
@@ -61,8 +61,8 @@ def attend(q, k, v, mask, noise, /, scale, causal):
 
     Shape: ``(*, L, E), (*, S, E), (*, S, V) → (*, L, V)``
     """
-    weights = _weights(np.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
-    return np.matmul(weights * noise if noise.ndim else weights, v), weights
+    weights = _weights(products.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
+    return products.matmul(weights * noise if noise.ndim else weights, v), weights
 
 
 @opaque(
@@ -91,11 +91,11 @@ def attend_packed(packed, mask, noise, /, heads, scale, causal, batch_first):
     Shape: ``(N, T, 3 · E)`` if ``batch_first``, else ``(T, N, 3 · E)`` → the same of E
     """
     q, k, v = arithmetic.by_heads(packed, heads, batch_first)
-    weights = _weights(np.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
+    weights = _weights(products.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
     a, b, width = packed.shape
     out = np.empty((a, b, width // 3), packed.dtype)
     dropped = weights * noise if noise.ndim else weights
-    np.matmul(dropped, v, out=arithmetic.one_by_heads(out, heads, batch_first))
+    products.matmul(dropped, v, out=arithmetic.one_by_heads(out, heads, batch_first))
     return out, weights
 
 
@@ -109,19 +109,19 @@ def _pull(g: Array, node: Any) -> tuple[Array | None, ...]:
     n_q, n_k, n_v, n_mask, _ = node.inputs
     d_q = d_k = d_v = d_mask = None
     if n_v is not None:
-        d_v = np.matmul((weights * noise if noise.ndim else weights).swapaxes(-1, -2), g)
+        d_v = products.matmul((weights * noise if noise.ndim else weights).swapaxes(-1, -2), g)
     if n_q is None and n_k is None and n_mask is None:
         return None, None, d_v, None, None
-    slope = np.matmul(g, v.swapaxes(-1, -2))
+    slope = products.matmul(g, v.swapaxes(-1, -2))
     if n_mask is None:
         slope = _scores_slope(weights, slope, noise, scale)
     else:
         d_mask = _scores_slope(weights, slope, noise, 1.0)
         slope = d_mask * scale
     if n_q is not None:
-        d_q = np.matmul(slope, k)
+        d_q = products.matmul(slope, k)
     if n_k is not None:
-        d_k = np.matmul(slope.swapaxes(-1, -2), q)
+        d_k = products.matmul(slope.swapaxes(-1, -2), q)
     return d_q, d_k, d_v, d_mask, None
 
 
@@ -133,10 +133,10 @@ def _pull_packed(g: Array, node: Any) -> tuple[Array | None, ...]:
     g = arithmetic.one_by_heads(g, heads, batch_first)
     out = np.empty(packed.shape, packed.dtype)
     d_q, d_k, d_v = arithmetic.by_heads(out, heads, batch_first)
-    np.matmul((weights * noise if noise.ndim else weights).swapaxes(-1, -2), g, out=d_v)
-    slope = _scores_slope(weights, np.matmul(g, v.swapaxes(-1, -2)), noise, scale)
-    np.matmul(slope, k, out=d_q)
-    np.matmul(slope.swapaxes(-1, -2), q, out=d_k)
+    products.matmul((weights * noise if noise.ndim else weights).swapaxes(-1, -2), g, out=d_v)
+    slope = _scores_slope(weights, products.matmul(g, v.swapaxes(-1, -2)), noise, scale)
+    products.matmul(slope, k, out=d_q)
+    products.matmul(slope.swapaxes(-1, -2), q, out=d_k)
     return out, None, None
 
 
