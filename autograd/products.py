@@ -14,16 +14,16 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import kernels, machine
 
-__all__ = ["LARGE", "dot", "matmul"]
+__all__ = ["LARGE", "Step", "chain", "dot", "each", "matmul"]
 
 Array = np.ndarray[Any, Any]
 
@@ -96,6 +96,46 @@ done:
   ret i32 0
 }
 """
+
+# Several entries for each link of a chain: their number, then each with its table and its width.
+CHAIN = """
+define i32 @chain(ptr %table, i64 %start, i64 %stop) {
+  %count = load i64, ptr %table
+  br label %link
+link:
+  %i = phi i64 [ %start, %0 ], [ %i1, %linked ]
+  %i1 = add i64 %i, 1
+  %more = icmp slt i64 %i, %stop
+  br i1 %more, label %step, label %done
+step:
+  %s = phi i64 [ 0, %link ], [ %s1, %well ]
+  %last = icmp sge i64 %s, %count
+  br i1 %last, label %linked, label %work
+work:
+  %s3 = mul i64 %s, 3
+  %at = getelementptr i64, ptr %table, i64 %s3
+  %entry_p = getelementptr i64, ptr %at, i64 1
+  %own_p = getelementptr i64, ptr %at, i64 2
+  %width_p = getelementptr i64, ptr %at, i64 3
+  %entry = load ptr, ptr %entry_p
+  %own = load ptr, ptr %own_p
+  %width = load i64, ptr %width_p
+  %from = mul i64 %i, %width
+  %to = mul i64 %i1, %width
+  %status = call i32 %entry(ptr %own, i64 %from, i64 %to)
+  %fine = icmp eq i32 %status, 0
+  br i1 %fine, label %well, label %bad
+well:
+  %s1 = add i64 %s, 1
+  br label %step
+linked:
+  br label %link
+bad:
+  ret i32 %status
+done:
+  ret i32 0
+}
+"""
 TABLE_OF_EACH = struct.Struct("19q")
 
 
@@ -124,8 +164,30 @@ def dot(a: Array, b: Array) -> Array:
     )  # fmt: skip
     total = m if by_rows else n
     grain = -(-total // count) + 15 & ~15
-    blas.run(blas.parts, kind.char, table, total, grain, count)
+    blas.run(blas.parts["fd".index(kind.char)], table, total, grain, count)
     return c
+
+
+class Step(NamedTuple):
+    """A kernel that takes part in `chain`: of every link it gets ``width`` parts."""
+
+    entry: int
+    table: bytes
+    width: int
+
+
+def chain(steps: Sequence[Step], links: int) -> int:
+    """Let threads take the links; of each, all steps one after the other.  Returns a status.
+
+    So what one step writes is in the cache when the next one reads it.
+    """
+    blas = _blas()
+    assert blas is not None
+    where = [ctypes.cast(ctypes.c_char_p(s.table), ctypes.c_void_p).value for s in steps]
+    words = [w for s, at in zip(steps, where, strict=True) for w in (s.entry, at, s.width)]
+    table = struct.pack(f"{1 + len(words)}q", len(steps), *words)
+    count = kernels.threads()
+    return blas.run(blas.chain, table, links, max(1, links // (8 * count)), count)
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -133,19 +195,23 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
     ``out`` may lie anywhere in memory, if only the rows of each of its matrices are contiguous.
     """
-    table = _of_each(a, b, out)
-    if table is None:
+    if out is None and a.ndim > 2 and a.shape[:-2] == b.shape[:-2] == (1,) * (a.ndim - 2):
+        alone = (0,) * (a.ndim - 2)
+        product = dot(a[alone], b[alone])
+        return product.reshape(*a.shape[:-2], *product.shape)
+    found = each(a, b, out)
+    if found is None:
         return np.matmul(a, b, out=out)
-    words, out, total = table
+    step, result, links = found
+    count = kernels.threads()
     blas = _blas()
     assert blas is not None
-    count = kernels.threads()
-    blas.run(blas.each, a.dtype.char, words, total, -(-total // (4 * count)), count)
-    return out
+    blas.run(step.entry, step.table, links, -(-links // (4 * count)), count)
+    return result
 
 
-def _of_each(a: Array, b: Array, out: Array | None) -> tuple[bytes, Array, int] | None:
-    """What `EACH` reads, where the products are written, and how many there are.
+def each(a: Array, b: Array, out: Array | None = None) -> tuple[Step, Array, int] | None:
+    """How to compute products one by one, where they are written, and how many there are.
 
     None where NumPy had better compute them.
     """
@@ -154,8 +220,8 @@ def _of_each(a: Array, b: Array, out: Array | None) -> tuple[bytes, Array, int] 
         return None
     shape = a.shape[:-2]
     (m, k), (depth, n) = a.shape[-2:], b.shape[-2:]
-    total = math.prod(shape)
-    large = total > 1 and m * n * k * total >= LARGE
+    links = math.prod(shape)
+    large = links > 1 and m * n * k * links >= LARGE
     if not large or depth != k or b.shape[:-2] != shape or kernels.threads() < 2:
         return None
     blas = _blas()
@@ -169,11 +235,11 @@ def _of_each(a: Array, b: Array, out: Array | None) -> tuple[bytes, Array, int] 
         return None
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     apart = [s for x in (a, b, out) for s in (x.strides[0] if axes == 4 else 0, x.strides[-3])]
-    words = TABLE_OF_EACH.pack(
+    table = TABLE_OF_EACH.pack(
         blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
         out.ctypes.data, place[1], shape[-1], *apart,
     )  # fmt: skip
-    return words, out, total
+    return Step(blas.each["fd".index(kind.char)], table, 1), out, links
 
 
 def _side(x: Array) -> tuple[int, int] | None:
@@ -197,19 +263,18 @@ class _Blas:
         self.get = library.scipy_openblas_get_num_threads64_
         types = "float", "double"
         text = "".join(_text(PART, 16, t) + _text(EACH, 19, t) for t in types)
-        found = machine.assembled(text, [f"{f}_{t}" for f in ("part", "each") for t in types])
-        self.parts, self.each = found[:2], found[2:]
+        names = [f"{name}_{t}" for name in ("part", "each") for t in types]
+        found = machine.assembled(text + CHAIN, [*names, "chain"])
+        self.parts, self.each, self.chain = found[:2], found[2:4], found[4]
         self.crew = crew
 
-    def run(
-        self, entries: list[int], kind: str, table: bytes, total: int, grain: int, count: int
-    ) -> None:
-        """Compute products, whose table it is, by the entry for their type."""
+    def run(self, entry: int, table: bytes, total: int, grain: int, count: int) -> int:
+        """Let the crew run an entry, with one thread of the library's for each call."""
         threads = self.get()
         if threads > 1:
             self.set(1)
         try:
-            self.crew.run(entries["fd".index(kind)], table, total, grain, count)
+            return self.crew.run(entry, table, total, grain, count)
         finally:
             if threads > 1:
                 self.set(threads)

@@ -40,7 +40,7 @@ def test_products_are_numpy_s(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("batch", [(7,), (3, 5), (2, 2, 3)])
+@pytest.mark.parametrize("batch", [(7,), (1,), (3, 5), (1, 1), (2, 2, 3)])
 def test_products_of_batches_are_numpy_s(dtype, batch):
     random = np.random.default_rng(0)
     a, b = (random.standard_normal((*batch, *s)).astype(dtype) for s in ((70, 90), (90, 80)))
