@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -53,10 +54,55 @@ LOADS
   %tb = trunc i64 %w2 to i32
   call void %f(i32 ORDER, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %w5, TYPE 1.0, ptr %a, i64 %w7,
                ptr %b, i64 %w9, TYPE 0.0, ptr %c, i64 %w11)
+  %plain = icmp eq i64 %w16, 0
+  br i1 %plain, label %done, label %add
+add:
+  %moved = select i1 %by_rows, i64 0, i64 %in_c
+  %bias_1 = add i64 %w16, %moved
+  %bias = inttoptr i64 %bias_1 to ptr
+  br label %row
+row:
+  %r = phi i64 [ 0, %add ], [ %r1, %end ]
+  %r1 = add i64 %r, 1
+  %rest = icmp slt i64 %r, %m
+  br i1 %rest, label %begin, label %done
+begin:
+  %across = mul i64 %r, %w11
+  %first = getelementptr TYPE, ptr %c, i64 %across
+  br label %look
+look:
+  %j = phi i64 [ 0, %begin ], [ %j16, %sixteen ]
+  %j16 = add i64 %j, 16
+  %whole = icmp sle i64 %j16, %n
+  br i1 %whole, label %sixteen, label %tail
+sixteen:
+  %at = getelementptr TYPE, ptr %first, i64 %j
+  %of = getelementptr TYPE, ptr %bias, i64 %j
+  %was = load <16 x TYPE>, ptr %at, align 4
+  %more = load <16 x TYPE>, ptr %of, align 4
+  %sum = fadd <16 x TYPE> %was, %more
+  store <16 x TYPE> %sum, ptr %at, align 4
+  br label %look
+tail:
+  %e = phi i64 [ %j, %look ], [ %e1, %single ]
+  %e1 = add i64 %e, 1
+  %left = icmp slt i64 %e, %n
+  br i1 %left, label %single, label %end
+single:
+  %at_e = getelementptr TYPE, ptr %first, i64 %e
+  %of_e = getelementptr TYPE, ptr %bias, i64 %e
+  %was_e = load TYPE, ptr %at_e
+  %more_e = load TYPE, ptr %of_e
+  %sum_e = fadd TYPE %was_e, %more_e
+  store TYPE %sum_e, ptr %at_e
+  br label %tail
+end:
+  br label %row
+done:
   ret i32 0
 }
 """
-TABLE = struct.Struct("16q")
+TABLE = struct.Struct("17q")
 
 # The products of a batch one by one; its two axes are as far apart in each array as they may be.
 EACH = """
@@ -139,19 +185,24 @@ done:
 TABLE_OF_EACH = struct.Struct("19q")
 
 
-def dot(a: Array, b: Array) -> Array:
-    """The product of two matrices: `ndarray.dot`, and the same errors."""
+def dot(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """The product of two matrices: `ndarray.dot`, and the same errors.
+
+    A ``bias``, of the same type, is added to each row.
+    """
     kind = a.dtype
     (m, k), (depth, n) = a.shape, b.shape
     if m * n * k < LARGE or depth != k or kind is not b.dtype or kind.char not in "fd":
-        return a.dot(b)
+        return _plus(a.dot(b), bias)
     count = kernels.threads()
     blas = None if count < 2 else _blas()
     sides = _side(a), _side(b)
     if blas is None or None in sides:
-        return a.dot(b)
+        return _plus(a.dot(b), bias)
     if m <= FEW < n and sides[1][0] == TRANSPOSED:  # type: ignore[index]
-        return np.ascontiguousarray(dot(b.T, a.T).T)
+        return _plus(np.ascontiguousarray(dot(b.T, a.T).T), bias)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     c = np.empty((m, n), kind)
     size = kind.itemsize
@@ -161,11 +212,16 @@ def dot(a: Array, b: Array) -> Array:
     table = TABLE.pack(
         blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
         c.ctypes.data, n, step_a, step_b, n * size if by_rows else size, by_rows,
+        0 if bias is None else bias.ctypes.data,
     )  # fmt: skip
     total = m if by_rows else n
     grain = -(-total // count) + 15 & ~15
     blas.run(blas.parts["fd".index(kind.char)], table, total, grain, count)
     return c
+
+
+def _plus(product: Array, bias: Array | None) -> Array:
+    return product if bias is None else np.add(product, bias, out=product)
 
 
 class Step(NamedTuple):
@@ -262,22 +318,30 @@ class _Blas:
         self.set = library.scipy_openblas_set_num_threads64_
         self.get = library.scipy_openblas_get_num_threads64_
         types = "float", "double"
-        text = "".join(_text(PART, 16, t) + _text(EACH, 19, t) for t in types)
+        text = "".join(_text(PART, 17, t) + _text(EACH, 19, t) for t in types)
         names = [f"{name}_{t}" for name in ("part", "each") for t in types]
         found = machine.assembled(text + CHAIN, [*names, "chain"])
         self.parts, self.each, self.chain = found[:2], found[2:4], found[4]
         self.crew = crew
+        self._counting = threading.Lock()
+        self._running = 0  # calls, of which the last gives the library its threads back
+        self._threads = 1
 
     def run(self, entry: int, table: bytes, total: int, grain: int, count: int) -> int:
         """Let the crew run an entry, with one thread of the library's for each call."""
-        threads = self.get()
-        if threads > 1:
-            self.set(1)
+        with self._counting:
+            if not self._running:
+                self._threads = self.get()
+                if self._threads > 1:
+                    self.set(1)
+            self._running += 1
         try:
             return self.crew.run(entry, table, total, grain, count)
         finally:
-            if threads > 1:
-                self.set(threads)
+            with self._counting:
+                self._running -= 1
+                if not self._running and self._threads > 1:
+                    self.set(self._threads)
 
 
 def _text(entry: str, words: int, type_: str) -> str:

@@ -37,6 +37,8 @@ def test_products_are_numpy_s(shape, dtype):
             assert got.dtype == dtype
             assert got.flags.c_contiguous
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6 * k)
+    bias = random.standard_normal(2 * n).astype(dtype)[::2]
+    np.testing.assert_allclose(products.dot(a, b, bias), products.dot(a, b) + bias, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
