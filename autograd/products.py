@@ -319,8 +319,8 @@ class _Blas:
         self.get = library.scipy_openblas_get_num_threads64_
         types = "float", "double"
         text = "".join(_text(PART, 17, t) + _text(EACH, 19, t) for t in types)
-        names = [f"{name}_{t}" for name in ("part", "each") for t in types]
-        found = machine.assembled(text + CHAIN, [*names, "chain"])
+        entries = [f"{name}_{t}" for name in ("part", "each") for t in types]
+        found = machine.assembled(text + CHAIN, [*entries, "chain"])
         self.parts, self.each, self.chain = found[:2], found[2:4], found[4]
         self.crew = crew
         self._counting = threading.Lock()
