@@ -6,23 +6,25 @@ product, each on one thread, by a crew that does not wait for who is busy (`mach
 (32, 784) by (784, 256) takes 0.10 ms so, and 0.15 ms on two threads of its own.
 
 The parts are rows or columns of the result, as many as there may be threads, so the same number of
-threads always gives the same bits.
+threads always gives the same bits.  Those of a batch are whole products.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import kernels, machine
 
-__all__ = ["LARGE", "dot"]
+__all__ = ["LARGE", "Step", "chain", "dot", "each", "matmul"]
 
 Array = np.ndarray[Any, Any]
 
@@ -52,25 +54,155 @@ LOADS
   %tb = trunc i64 %w2 to i32
   call void %f(i32 ORDER, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %w5, TYPE 1.0, ptr %a, i64 %w7,
                ptr %b, i64 %w9, TYPE 0.0, ptr %c, i64 %w11)
+  %plain = icmp eq i64 %w16, 0
+  br i1 %plain, label %done, label %add
+add:
+  %moved = select i1 %by_rows, i64 0, i64 %in_c
+  %bias_1 = add i64 %w16, %moved
+  %bias = inttoptr i64 %bias_1 to ptr
+  br label %row
+row:
+  %r = phi i64 [ 0, %add ], [ %r1, %end ]
+  %r1 = add i64 %r, 1
+  %rest = icmp slt i64 %r, %m
+  br i1 %rest, label %begin, label %done
+begin:
+  %across = mul i64 %r, %w11
+  %first = getelementptr TYPE, ptr %c, i64 %across
+  br label %look
+look:
+  %j = phi i64 [ 0, %begin ], [ %j16, %sixteen ]
+  %j16 = add i64 %j, 16
+  %whole = icmp sle i64 %j16, %n
+  br i1 %whole, label %sixteen, label %tail
+sixteen:
+  %at = getelementptr TYPE, ptr %first, i64 %j
+  %of = getelementptr TYPE, ptr %bias, i64 %j
+  %was = load <16 x TYPE>, ptr %at, align 4
+  %more = load <16 x TYPE>, ptr %of, align 4
+  %sum = fadd <16 x TYPE> %was, %more
+  store <16 x TYPE> %sum, ptr %at, align 4
+  br label %look
+tail:
+  %e = phi i64 [ %j, %look ], [ %e1, %single ]
+  %e1 = add i64 %e, 1
+  %left = icmp slt i64 %e, %n
+  br i1 %left, label %single, label %end
+single:
+  %at_e = getelementptr TYPE, ptr %first, i64 %e
+  %of_e = getelementptr TYPE, ptr %bias, i64 %e
+  %was_e = load TYPE, ptr %at_e
+  %more_e = load TYPE, ptr %of_e
+  %sum_e = fadd TYPE %was_e, %more_e
+  store TYPE %sum_e, ptr %at_e
+  br label %tail
+end:
+  br label %row
+done:
   ret i32 0
 }
 """
-TABLE = struct.Struct("16q")
+TABLE = struct.Struct("17q")
+
+# The products of a batch one by one; its two axes are as far apart in each array as they may be.
+EACH = """
+define i32 @each_TYPE(ptr %table, i64 %start, i64 %stop) {
+LOADS
+  %f = inttoptr i64 %w0 to ptr
+  %ta = trunc i64 %w1 to i32
+  %tb = trunc i64 %w2 to i32
+  br label %next
+next:
+  %i = phi i64 [ %start, %0 ], [ %i1, %work ]
+  %more = icmp slt i64 %i, %stop
+  br i1 %more, label %work, label %done
+work:
+  %outer = sdiv i64 %i, %w12
+  %inner = srem i64 %i, %w12
+  %a0 = mul i64 %outer, %w13
+  %a1 = mul i64 %inner, %w14
+  %a2 = add i64 %w6, %a0
+  %a3 = add i64 %a2, %a1
+  %a = inttoptr i64 %a3 to ptr
+  %b0 = mul i64 %outer, %w15
+  %b1 = mul i64 %inner, %w16
+  %b2 = add i64 %w8, %b0
+  %b3 = add i64 %b2, %b1
+  %b = inttoptr i64 %b3 to ptr
+  %c0 = mul i64 %outer, %w17
+  %c1 = mul i64 %inner, %w18
+  %c2 = add i64 %w10, %c0
+  %c3 = add i64 %c2, %c1
+  %c = inttoptr i64 %c3 to ptr
+  call void %f(i32 ORDER, i32 %ta, i32 %tb, i64 %w3, i64 %w4, i64 %w5, TYPE 1.0, ptr %a, i64 %w7,
+               ptr %b, i64 %w9, TYPE 0.0, ptr %c, i64 %w11)
+  %i1 = add i64 %i, 1
+  br label %next
+done:
+  ret i32 0
+}
+"""
+
+# Several entries for each link of a chain: their number, then each with its table and its width.
+CHAIN = """
+define i32 @chain(ptr %table, i64 %start, i64 %stop) {
+  %count = load i64, ptr %table
+  br label %link
+link:
+  %i = phi i64 [ %start, %0 ], [ %i1, %linked ]
+  %i1 = add i64 %i, 1
+  %more = icmp slt i64 %i, %stop
+  br i1 %more, label %step, label %done
+step:
+  %s = phi i64 [ 0, %link ], [ %s1, %well ]
+  %last = icmp sge i64 %s, %count
+  br i1 %last, label %linked, label %work
+work:
+  %s3 = mul i64 %s, 3
+  %at = getelementptr i64, ptr %table, i64 %s3
+  %entry_p = getelementptr i64, ptr %at, i64 1
+  %own_p = getelementptr i64, ptr %at, i64 2
+  %width_p = getelementptr i64, ptr %at, i64 3
+  %entry = load ptr, ptr %entry_p
+  %own = load ptr, ptr %own_p
+  %width = load i64, ptr %width_p
+  %from = mul i64 %i, %width
+  %to = mul i64 %i1, %width
+  %status = call i32 %entry(ptr %own, i64 %from, i64 %to)
+  %fine = icmp eq i32 %status, 0
+  br i1 %fine, label %well, label %bad
+well:
+  %s1 = add i64 %s, 1
+  br label %step
+linked:
+  br label %link
+bad:
+  ret i32 %status
+done:
+  ret i32 0
+}
+"""
+TABLE_OF_EACH = struct.Struct("19q")
 
 
-def dot(a: Array, b: Array) -> Array:
-    """The product of two matrices: `ndarray.dot`, and the same errors."""
+def dot(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """The product of two matrices: `ndarray.dot`, and the same errors.
+
+    A ``bias``, of the same type, is added to each row.
+    """
     kind = a.dtype
     (m, k), (depth, n) = a.shape, b.shape
     if m * n * k < LARGE or depth != k or kind is not b.dtype or kind.char not in "fd":
-        return a.dot(b)
+        return _plus(a.dot(b), bias)
     count = kernels.threads()
     blas = None if count < 2 else _blas()
     sides = _side(a), _side(b)
     if blas is None or None in sides:
-        return a.dot(b)
+        return _plus(a.dot(b), bias)
     if m <= FEW < n and sides[1][0] == TRANSPOSED:  # type: ignore[index]
-        return np.ascontiguousarray(dot(b.T, a.T).T)
+        return _plus(np.ascontiguousarray(dot(b.T, a.T).T), bias)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     c = np.empty((m, n), kind)
     size = kind.itemsize
@@ -80,20 +212,99 @@ def dot(a: Array, b: Array) -> Array:
     table = TABLE.pack(
         blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
         c.ctypes.data, n, step_a, step_b, n * size if by_rows else size, by_rows,
+        0 if bias is None else bias.ctypes.data,
     )  # fmt: skip
     total = m if by_rows else n
     grain = -(-total // count) + 15 & ~15
-    blas.run(kind.char, table, total, grain, count)
+    blas.run(blas.parts["fd".index(kind.char)], table, total, grain, count)
     return c
+
+
+def _plus(product: Array, bias: Array | None) -> Array:
+    return product if bias is None else np.add(product, bias, out=product)
+
+
+class Step(NamedTuple):
+    """A kernel that takes part in `chain`: of every link it gets ``width`` parts."""
+
+    entry: int
+    table: bytes
+    width: int
+
+
+def chain(steps: Sequence[Step], links: int) -> int:
+    """Let threads take the links; of each, all steps one after the other.  Returns a status.
+
+    So what one step writes is in the cache when the next one reads it.
+    """
+    blas = _blas()
+    assert blas is not None
+    where = [ctypes.cast(ctypes.c_char_p(s.table), ctypes.c_void_p).value for s in steps]
+    words = [w for s, at in zip(steps, where, strict=True) for w in (s.entry, at, s.width)]
+    table = struct.pack(f"{1 + len(words)}q", len(steps), *words)
+    count = kernels.threads()
+    return blas.run(blas.chain, table, links, max(1, links // (8 * count)), count)
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """The products of two batches of matrices: `numpy.matmul`, and the same errors.
+
+    ``out`` may lie anywhere in memory, if only the rows of each of its matrices are contiguous.
+    """
+    if out is None and a.ndim > 2 and a.shape[:-2] == b.shape[:-2] == (1,) * (a.ndim - 2):
+        alone = (0,) * (a.ndim - 2)
+        product = dot(a[alone], b[alone])
+        return product.reshape(*a.shape[:-2], *product.shape)
+    found = each(a, b, out)
+    if found is None:
+        return np.matmul(a, b, out=out)
+    step, result, links = found
+    count = kernels.threads()
+    blas = _blas()
+    assert blas is not None
+    blas.run(step.entry, step.table, links, -(-links // (4 * count)), count)
+    return result
+
+
+def each(a: Array, b: Array, out: Array | None = None) -> tuple[Step, Array, int] | None:
+    """How to compute products one by one, where they are written, and how many there are.
+
+    None where NumPy had better compute them.
+    """
+    kind, axes = a.dtype, a.ndim
+    if not 3 <= axes <= 4 or axes != b.ndim or kind is not b.dtype or kind.char not in "fd":
+        return None
+    shape = a.shape[:-2]
+    (m, k), (depth, n) = a.shape[-2:], b.shape[-2:]
+    links = math.prod(shape)
+    large = links > 1 and m * n * k * links >= LARGE
+    if not large or depth != k or b.shape[:-2] != shape or kernels.threads() < 2:
+        return None
+    blas = _blas()
+    sides = _side(a), _side(b)
+    if blas is None or None in sides:
+        return None
+    if out is None:
+        out = np.empty((*shape, m, n), kind)
+    place = _side(out)
+    if out.shape != (*shape, m, n) or out.dtype is not kind or place is None or place[0] != PLAIN:
+        return None
+    (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
+    apart = [s for x in (a, b, out) for s in (x.strides[0] if axes == 4 else 0, x.strides[-3])]
+    table = TABLE_OF_EACH.pack(
+        blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
+        out.ctypes.data, place[1], shape[-1], *apart,
+    )  # fmt: skip
+    return Step(blas.each["fd".index(kind.char)], table, 1), out, links
 
 
 def _side(x: Array) -> tuple[int, int] | None:
     """How BLAS reads a matrix: as it is or transposed, and how far apart its rows are."""
     size = x.itemsize
-    rows, columns = x.strides
-    if columns == size and rows >= size * x.shape[1] and not rows % size:
+    rows, columns = x.strides[-2:]
+    if columns == size and rows >= size * x.shape[-1] and not rows % size:
         return PLAIN, rows // size
-    if rows == size and columns >= size * x.shape[0] and not columns % size:
+    if rows == size and columns >= size * x.shape[-2] and not columns % size:
         return TRANSPOSED, columns // size
     return None
 
@@ -106,30 +317,39 @@ class _Blas:
         self.functions = {k: ctypes.cast(f, ctypes.c_void_p).value for k, f in names.items()}
         self.set = library.scipy_openblas_set_num_threads64_
         self.get = library.scipy_openblas_get_num_threads64_
-        types = {"f": "float", "d": "double"}
-        self.parts = machine.assembled(
-            "".join(_part(t) for t in types.values()), [f"part_{t}" for t in types.values()]
-        )
+        types = "float", "double"
+        text = "".join(_text(PART, 17, t) + _text(EACH, 19, t) for t in types)
+        entries = [f"{name}_{t}" for name in ("part", "each") for t in types]
+        found = machine.assembled(text + CHAIN, [*entries, "chain"])
+        self.parts, self.each, self.chain = found[:2], found[2:4], found[4]
         self.crew = crew
+        self._counting = threading.Lock()
+        self._running = 0  # calls, of which the last gives the library its threads back
+        self._threads = 1
 
-    def run(self, kind: str, table: bytes, total: int, grain: int, count: int) -> None:
-        """Compute a product, whose table it is."""
-        threads = self.get()
-        if threads > 1:
-            self.set(1)
+    def run(self, entry: int, table: bytes, total: int, grain: int, count: int) -> int:
+        """Let the crew run an entry, with one thread of the library's for each call."""
+        with self._counting:
+            if not self._running:
+                self._threads = self.get()
+                if self._threads > 1:
+                    self.set(1)
+            self._running += 1
         try:
-            self.crew.run(self.parts["fd".index(kind)], table, total, grain, count)
+            return self.crew.run(entry, table, total, grain, count)
         finally:
-            if threads > 1:
-                self.set(threads)
+            with self._counting:
+                self._running -= 1
+                if not self._running and self._threads > 1:
+                    self.set(self._threads)
 
 
-def _part(type_: str) -> str:
+def _text(entry: str, words: int, type_: str) -> str:
     loads = "\n".join(
         f"  %p{i} = getelementptr i64, ptr %table, i64 {i}\n  %w{i} = load i64, ptr %p{i}"
-        for i in range(16)
+        for i in range(words)
     )
-    return PART.replace("LOADS", loads).replace("TYPE", type_).replace("ORDER", str(ROW_MAJOR))
+    return entry.replace("LOADS", loads).replace("TYPE", type_).replace("ORDER", str(ROW_MAJOR))
 
 
 @cache

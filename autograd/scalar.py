@@ -215,6 +215,13 @@ def large_dot(a: Array, b: Array) -> Array:
     return products.dot(a, b)
 
 
+def large_matmul(a: Array, b: Array) -> Array:
+    """The products of matrices pair by pair, by several threads where that is worth it."""
+    from . import products
+
+    return products.matmul(a, b)
+
+
 def matmul(a: Array, b: Array) -> Array:
     """Matrix product over the last two axes.
 
@@ -224,7 +231,7 @@ def matmul(a: Array, b: Array) -> Array:
         return a.dot(b) if a.size < SIZABLE else large_dot(a, b)
     if a.ndim < 2 or b.ndim < 2:
         raise ValueError("vectors are made matrices by the caller")
-    return np.matmul(a, b)
+    return np.matmul(a, b) if a.size < SIZABLE else large_matmul(a, b)
 
 
 def rows(x: Array) -> Array:

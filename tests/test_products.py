@@ -37,6 +37,41 @@ def test_products_are_numpy_s(shape, dtype):
             assert got.dtype == dtype
             assert got.flags.c_contiguous
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6 * k)
+    bias = random.standard_normal(2 * n).astype(dtype)[::2]
+    np.testing.assert_allclose(products.dot(a, b, bias), products.dot(a, b) + bias, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [(7,), (1,), (3, 5), (1, 1), (2, 2, 3)])
+def test_products_of_batches_are_numpy_s(dtype, batch):
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal((*batch, *s)).astype(dtype) for s in ((70, 90), (90, 80)))
+    expected = a.astype("f8") @ b.astype("f8")
+
+    layouts = {
+        "plain": lambda x: x,
+        "transposed": lambda x: np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2),
+        # as heads lie side by side
+        "rows by turns": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -2, 0)), 0, -2),
+        "reversed": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+        "columns of more": lambda x: np.repeat(x, 2, -1)[..., ::2],
+    }
+    for left in layouts.values():
+        for right in layouts.values():
+            got = products.matmul(left(a), right(b))
+            assert got.dtype == dtype
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+        into = left(np.zeros_like(expected, dtype))
+        assert products.matmul(a, b, out=into) is into
+        np.testing.assert_allclose(into, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_matrix_repeated_in_a_batch():
+    a, b = np.ones((6, 70, 90)), np.broadcast_to(np.ones((90, 80)), (6, 90, 80))
+    assert (products.matmul(a, b) == 90).all()
+    assert (products.matmul(a, b[:1]) == 90).all()
+    with pytest.raises(ValueError, match="mismatch"):
+        products.matmul(a, b[:, 1:])
 
 
 def test_mistakes_and_other_types_are_numpy_s():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import attention as arithmetic
-from .. import kernels, polynomials
+from .. import kernels, machine, polynomials, products
 from .. import scalar as s
 from ..declare import opaque, word
 from ..kernels import readonly
@@ -61,8 +61,7 @@ def attend(q, k, v, mask, noise, /, scale, causal):
 
     Shape: ``(*, L, E), (*, S, E), (*, S, V) → (*, L, V)``
     """
-    weights = _weights(np.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
-    return np.matmul(weights * noise if noise.ndim else weights, v), weights
+    return _attended(q, k, v, mask, noise, scale, causal)
 
 
 @opaque(
@@ -91,12 +90,31 @@ def attend_packed(packed, mask, noise, /, heads, scale, causal, batch_first):
     Shape: ``(N, T, 3 · E)`` if ``batch_first``, else ``(T, N, 3 · E)`` → the same of E
     """
     q, k, v = arithmetic.by_heads(packed, heads, batch_first)
-    weights = _weights(np.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
     a, b, width = packed.shape
     out = np.empty((a, b, width // 3), packed.dtype)
-    dropped = weights * noise if noise.ndim else weights
-    np.matmul(dropped, v, out=arithmetic.one_by_heads(out, heads, batch_first))
+    into = arithmetic.one_by_heads(out, heads, batch_first)
+    _, weights = _attended(q, k, v, mask, noise, scale, causal, into)
     return out, weights
+
+
+def _attended(
+    q: Array, k: Array, v: Array, mask: Array, noise: Array, scale: float, causal: bool,
+    out: Array | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """What attention gives, and its weights: product, softmax and product head by head."""
+    scores = np.empty((*q.shape[:-1], k.shape[-2]), q.dtype)
+    first = None if noise.ndim else products.each(q, k.swapaxes(-1, -2), scores)
+    given = None if first is None else _given(scores, mask, scale, causal)
+    last = None if given is None else products.each(scores, v, out)
+    if first is None or given is None or last is None:
+        weights = _weights(products.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
+        dropped = weights * noise if noise.ndim else weights
+        return products.matmul(dropped, v, out=out), weights
+    if not _chained(first[2], first[0], ("softmax_scores", scores, given), last[0]):
+        products.matmul(q, k.swapaxes(-1, -2), scores)
+        _launch("softmax_scores", scores.size // scores.shape[-1], *given)
+        products.matmul(scores, v, last[1])
+    return last[1], scores
 
 
 # ---------------------------------------------------------------- backward, all parts at once
@@ -107,21 +125,26 @@ def _pull(g: Array, node: Any) -> tuple[Array | None, ...]:
     q, k, v, _, noise, weights = node.kept
     scale, _ = node.settings
     n_q, n_k, n_v, n_mask, _ = node.inputs
+    if n_mask is None and None not in (n_q, n_k, n_v) and q.shape[:-2] == k.shape[:-2]:
+        d_q, d_k, d_v = (np.empty(x.shape, x.dtype) for x in (q, k, v))
+        if v.shape[:-2] == q.shape[:-2]:
+            _by_inputs(g, q, k, v, noise, weights, scale, (d_q, d_k, d_v))
+            return d_q, d_k, d_v, None, None
     d_q = d_k = d_v = d_mask = None
     if n_v is not None:
-        d_v = np.matmul((weights * noise if noise.ndim else weights).swapaxes(-1, -2), g)
+        d_v = products.matmul((weights * noise if noise.ndim else weights).swapaxes(-1, -2), g)
     if n_q is None and n_k is None and n_mask is None:
         return None, None, d_v, None, None
-    slope = np.matmul(g, v.swapaxes(-1, -2))
+    slope = products.matmul(g, v.swapaxes(-1, -2))
     if n_mask is None:
         slope = _scores_slope(weights, slope, noise, scale)
     else:
         d_mask = _scores_slope(weights, slope, noise, 1.0)
         slope = d_mask * scale
     if n_q is not None:
-        d_q = np.matmul(slope, k)
+        d_q = products.matmul(slope, k)
     if n_k is not None:
-        d_k = np.matmul(slope.swapaxes(-1, -2), q)
+        d_k = products.matmul(slope.swapaxes(-1, -2), q)
     return d_q, d_k, d_v, d_mask, None
 
 
@@ -133,11 +156,35 @@ def _pull_packed(g: Array, node: Any) -> tuple[Array | None, ...]:
     g = arithmetic.one_by_heads(g, heads, batch_first)
     out = np.empty(packed.shape, packed.dtype)
     d_q, d_k, d_v = arithmetic.by_heads(out, heads, batch_first)
-    np.matmul((weights * noise if noise.ndim else weights).swapaxes(-1, -2), g, out=d_v)
-    slope = _scores_slope(weights, np.matmul(g, v.swapaxes(-1, -2)), noise, scale)
-    np.matmul(slope, k, out=d_q)
-    np.matmul(slope.swapaxes(-1, -2), q, out=d_k)
+    _by_inputs(g, q, k, v, noise, weights, scale, (d_q, d_k, d_v))
     return out, None, None
+
+
+def _by_inputs(
+    g: Array, q: Array, k: Array, v: Array, noise: Array, weights: Array, scale: float,
+    into: tuple[Array, Array, Array],
+) -> None:  # fmt: skip
+    """Write the derivatives of attention by its inputs: all steps head by head, if that can be."""
+    d_q, d_k, d_v = into
+    dropped = (weights * noise if noise.ndim else weights).swapaxes(-1, -2)
+    slope = np.empty(weights.shape, weights.dtype)
+    steps = [
+        products.each(*matrices)
+        for matrices in (
+            (dropped, g, d_v), (g, v.swapaxes(-1, -2), slope), (slope, k, d_q),
+            (slope.swapaxes(-1, -2), q, d_k),
+        )
+    ]  # fmt: skip
+    given = _given_back(weights, slope, noise, scale)
+    if given is not None and all(steps):
+        (first, _, links), (second, *_), (third, *_), (fourth, *_) = steps  # type: ignore[misc]
+        middle = "softmax_scores_back", slope, given
+        if _chained(links, first, second, middle, third, fourth):
+            return
+    products.matmul(dropped, g, out=d_v)
+    slope = _scores_slope(weights, products.matmul(g, v.swapaxes(-1, -2)), noise, scale)
+    products.matmul(slope, k, out=d_q)
+    products.matmul(slope.swapaxes(-1, -2), q, out=d_k)
 
 
 registry["attend"].pull = _pull
@@ -189,34 +236,47 @@ def packed_attention_slope(
 
 def _weights(scores: Array, mask: Array, scale: float, causal: bool) -> Array:
     """The softmax of scores, in their place."""
+    given = _given(scores, mask, scale, causal)
+    if given is None:
+        return arithmetic.attention_weights(scores, mask, scale, causal)
+    _launch("softmax_scores", scores.size // scores.shape[-1], *given)
+    return scores
+
+
+def _given(scores: Array, mask: Array, scale: float, causal: bool) -> tuple[Any, ...] | None:
+    """What `softmax_scores` takes beside the rows; None where NumPy is for it."""
     columns = scores.shape[-1]
     if not _quick(scores) or (mask.ndim and mask.shape[-1] != columns):
-        return arithmetic.attention_weights(scores, mask, scale, causal)
-    rows = scores.size // columns
+        return None
     if mask.ndim:
         table = np.ascontiguousarray(mask, scores.dtype).reshape(-1, columns)
         row_of = _rows_of_mask(scores.shape[:-1], mask.shape[:-1])
     else:
         table, row_of = np.zeros((1, 1), scores.dtype), np.zeros(1, np.int64)
-    given = (scores.reshape(rows, columns), table, row_of, mask.ndim > 0, np.float32(scale),
-             causal, scores.shape[-2])  # fmt: skip
-    _launch("softmax_scores", rows, *given)
-    return scores
+    return (scores.reshape(-1, columns), table, row_of, mask.ndim > 0, np.float32(scale),
+            causal, scores.shape[-2])  # fmt: skip
 
 
 def _scores_slope(weights: Array, slope: Array, noise: Array, scale: float) -> Array:
     """The derivative by the scores, in the place of that by the dropped weights."""
-    if not _quick(slope) or not weights.flags.c_contiguous:
+    given = _given_back(weights, slope, noise, scale)
+    if given is None:
         if noise.ndim:
             slope *= noise
         slope = arithmetic.scores_slope(weights, slope)
         slope *= scale
         return slope
-    shape = -1, slope.shape[-1]
-    drawn = np.ascontiguousarray(noise, slope.dtype).reshape(shape if noise.ndim else (1, 1))
-    given = (slope.reshape(shape), weights.reshape(shape), drawn, noise.ndim > 0, np.float32(scale))
     _launch("softmax_scores_back", slope.size // slope.shape[-1], *given)
     return slope
+
+
+def _given_back(weights: Array, slope: Array, noise: Array, scale: float) -> tuple[Any, ...] | None:
+    """What `softmax_scores_back` takes beside the rows; None where NumPy is for it."""
+    if not _quick(slope) or not weights.flags.c_contiguous:
+        return None
+    shape = -1, slope.shape[-1]
+    drawn = np.ascontiguousarray(noise, slope.dtype).reshape(shape if noise.ndim else (1, 1))
+    return (slope.reshape(shape), weights.reshape(shape), drawn, noise.ndim > 0, np.float32(scale))
 
 
 def _quick(scores: Array) -> bool:
@@ -260,6 +320,30 @@ def _launch(name: str, rows: int, *arguments: Any) -> None:
         kernels.launch(
             _kernel(name), (np.arange(rows), *arguments), rows, grain, (1,) + (0,) * len(arguments)
         )
+
+
+def _chained(links: int, *steps: Any) -> bool:
+    """Take the steps head by head, if kernels are machine code here; whether that was done.
+
+    A step is a product, or the name of a kernel here with whose rows they are and its arguments.
+    """
+    chain, checks = [], []
+    for step in steps:
+        if isinstance(step, products.Step):
+            chain.append(step)
+            continue
+        name, scores, given = step
+        kernel = _kernel(name)
+        if not isinstance(kernel, machine.Machine):
+            return False
+        arguments = np.arange(scores.size // scores.shape[-1]), *given
+        table = kernel.table(arguments, (1,) + (0,) * len(given))
+        chain.append(products.Step(kernel.address, table, scores.shape[-2]))
+        checks.append((kernel, arguments))
+    status = products.chain(chain, links)
+    for kernel, arguments in checks:
+        kernel.check(status, arguments)
+    return True
 
 
 exp = polynomials.exp

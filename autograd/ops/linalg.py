@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import products
 from .. import scalar as s
 from ..creation import as_tensor, number
 from ..declare import composite, contraction, opaque, word
@@ -440,6 +441,11 @@ def _times_transpose(x: Any, weight: Any) -> Any:
     return s.matmul(s.rows(x), weight.T).reshape(*x.shape[:-1], len(weight))
 
 
+def _fits(x: Any, weight: Any, bias: Any) -> bool:
+    """Whether the shapes are those of a layer without mistakes."""
+    return x.ndim > 1 and x.shape[-1] == weight.shape[-1] and bias.shape == weight.shape[:1]
+
+
 @opaque(
     d_x=lambda g, x_shape, weight: s.reshape(s.matmul(s.rows(g), weight), x_shape),
     d_weight=lambda g, x: s.matmul(s.mT(s.rows(g)), s.rows(x)),
@@ -468,6 +474,9 @@ def affine(x, weight, bias, /):
 
     Shape: ``(*, n), (m, n), (m,) → (*, m)``
     """
+    if x.size >= s.SIZABLE and x.dtype == weight.dtype == bias.dtype and _fits(x, weight, bias):
+        out = products.dot(s.rows(x), weight.T, bias)
+        return out if x.ndim == 2 else out.reshape(*x.shape[:-1], len(weight))
     out = _times_transpose(x, weight)
     if bias.dtype != out.dtype:
         raise RuntimeError(f"expected a bias of {out.dtype}, but got {bias.dtype}")
