@@ -1,13 +1,16 @@
-"""Gradients of a weight that many steps share: one matrix product over all of them.
+"""Gradients that wait on the tape for others of their kind, in less memory than they stand for.
 
 A loop over a recurrent cell uses its weights once a step, and each use has a gradient ``gᵀ x`` as
-large as the weights, of two factors that are small.  Adding up such products costs more than the
-rest of the step.  So a leaf's gradient may wait on the tape as its factors: where two meet, rows go
-below rows, and what many rows give is one product.
+large as the weights, of two factors that are small.  It takes a row of its input at each step, and
+the gradient of each is as large as the whole input, and zero but for that row.  To make and add up
+all of these costs more than the rest of the step.  So a leaf's gradient may be a `Product`, which
+holds factors, or a `Part`: where two products meet, rows go below rows, and what many rows give is
+one product; a part is added to where it belongs.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,14 +20,40 @@ from . import scalar
 Array = np.ndarray[Any, Any]
 
 ROWS = 1024  # of factors that are held; so many make a product that is worth its sum
+LARGE = 4096  # elements; fewer zeros are made sooner than avoided
 
 
-class Product:
-    """``leftᵀ right``, computed when somebody wants to know it."""
+class Deferred:
+    """A gradient that is an array when somebody wants to know it."""
 
-    __slots__ = ("lefts", "rights", "rows", "total")
+    __slots__ = ()
 
     shape = None  # the walk looks closer at what has no shape
+
+    def value(self) -> Array:
+        """The gradient as an array of its own."""
+        raise NotImplementedError
+
+    def add_to(self, total: Array) -> None:
+        """Add the gradient to an array."""
+        np.add(total, self.value(), total)
+
+    def __add__(self, other: Any) -> Any:
+        return self.value() + other
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *operands: Any, out: Any = (None,), **options: Any
+    ) -> Any:
+        if ufunc is np.add and out[0] is operands[0] is not None:
+            self.add_to(out[0])
+            return out[0]
+        return getattr(ufunc, method)(*settled(operands), out=out, **options)
+
+
+class Product(Deferred):
+    """``leftᵀ right``."""
+
+    __slots__ = ("lefts", "rights", "rows", "total")
 
     def __init__(self, left: Array, right: Array):
         self.lefts = [left]
@@ -43,7 +72,7 @@ class Product:
         return self
 
     def value(self) -> Array:
-        """The product as an array, which may be added to."""
+        """The product as an array."""
         if self.lefts:
             several = len(self.lefts) > 1
             left = np.concatenate(self.lefts) if several else self.lefts[0]
@@ -54,18 +83,34 @@ class Product:
         assert self.total is not None
         return self.total
 
-    def due(self, leaf: bool) -> Any:
-        """What an input is handed: a leaf can wait, an op computes with the array."""
-        return self if leaf else self.value()
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        arrays = [x.value() if type(x) is Product else x for x in operands]
-        return getattr(ufunc, method)(*arrays, **options)
+class Part(Deferred):
+    """Zeros, and ``g`` where ``key`` points."""
+
+    __slots__ = ("g", "key", "whole")
+
+    def __init__(self, g: Array, whole: tuple[int, ...], key: Any):
+        self.g = g
+        self.whole = whole
+        self.key = key
+
+    def __add__(self, other: Any) -> Any:
+        total = self.value()
+        total += other
+        return total
+
+    def value(self) -> Array:
+        """The zeros with the part."""
+        return scalar.unindex(self.g, self.whole, self.key)
+
+    def add_to(self, total: Array) -> None:
+        """Add the part alone."""
+        total[self.key] += self.g
 
 
 def settled(ds: Any) -> tuple[Any, ...]:
     """Gradients for someone who looks at them: arrays all."""
-    return tuple(d.value() if type(d) is Product else d for d in ds)
+    return tuple(d.value() if isinstance(d, Deferred) else d for d in ds)
 
 
 def rows_product(left: Array, right: Array) -> Any:
@@ -75,3 +120,11 @@ def rows_product(left: Array, right: Array) -> Any:
     if rows * (m + n) < m * n:
         return Product(left, right)
     return scalar.matmul(left.T, right)
+
+
+def part_of(g: Array, shape: tuple[int, ...], key: Any) -> Any:
+    """`scalar.unindex` for ints and slices, as a `Part` where most of it would be zeros."""
+    size = math.prod(shape)
+    if size < LARGE or g.size * 4 > size:
+        return scalar.unindex(g, shape, key)
+    return Part(g, shape, key)

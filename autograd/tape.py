@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes, hooks, version
-from .deferred import Product, settled
+from .deferred import Deferred, settled
 from .shapes import sum_to
 
 if TYPE_CHECKING:
@@ -494,8 +494,10 @@ def walk(
             if d is None:
                 continue
             if d.shape != parent.shape and type(d) is not Many:
-                waiting = type(d) is Product
-                d = d.due(parent.op is None) if waiting else to_shape(d, parent.shape)
+                if not isinstance(d, Deferred):
+                    d = to_shape(d, parent.shape)
+                elif parent.op is not None and parent not in ours:  # only leaves can wait
+                    d = d.value()
             if parent in pending:
                 if parent in ours:  # `_gather`'s common case
                     add(pending[parent], d, pending[parent])
@@ -515,7 +517,7 @@ def walk(
             following = None
 
     for leaf, g in pending.items():
-        if type(g) is Product:
+        if isinstance(g, Deferred):
             g = g.value()
         if rare and leaf in tensor_hooks:
             g = _call_hooks(tensor_hooks[leaf], g, leaf, reading)

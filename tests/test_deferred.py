@@ -76,3 +76,42 @@ def test_grad_of_a_leaf_and_a_second_derivative():
     (g,) = rg.autograd.grad(total(w * w, xs), w, create_graph=True)
     (second,) = rg.autograd.grad(g.sum(), w)
     close(second, 2 * expected(xs))
+
+
+def parts(x):
+    """``Σ k xₖ²`` by rows, one of which is used twice."""
+    return sum(((k + 1) * row * row).sum() for k, row in enumerate(x)) + x[1].sum()
+
+
+@pytest.mark.parametrize("through_an_op", [False, True])
+@pytest.mark.parametrize("rows", [2, 30])
+def test_rows_of_a_large_tensor(rows, through_an_op):
+    x = rg.tensor(np.random.default_rng(0).standard_normal((rows, 400)), requires_grad=True)
+    parts(x * 1 if through_an_op else x).backward()
+    wanted = 2 * (np.arange(rows)[:, None] + 1) * x.detach().numpy()
+    wanted[1] += 1
+    close(x.grad, wanted)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_part_and_a_whole_meet(place):
+    x = rg.ones(30, 400, requires_grad=True)
+    terms = [x[3, 5:50].sum(), (x * 2).sum()]
+    (terms[place] + terms[1 - place]).backward()
+    wanted = np.full((30, 400), 2.0)
+    wanted[3, 5:50] += 1
+    close(x.grad, wanted)
+
+
+def test_a_part_alone_its_hooks_and_its_second_derivative():
+    x = rg.ones(30, 400, dtype=rg.float64, requires_grad=True)
+    seen = []
+    x.register_hook(seen.append)
+    x[7].sum().backward()
+    wanted = np.zeros((30, 400))
+    wanted[7] = 1
+    close(x.grad, wanted)
+    close(seen[0], wanted)
+    (g,) = rg.autograd.grad(parts(x), x, create_graph=True)
+    (second,) = rg.autograd.grad(g.sum(), x)
+    close(second, np.repeat(2.0 * (np.arange(30)[:, None] + 1), 400, 1))
