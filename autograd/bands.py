@@ -145,7 +145,8 @@ def _along_planes(x: Array, rows: Band | None, row: Band | None) -> Array:
     x = np.ascontiguousarray(x)
     sides = [*_described(rows, x.dtype), *_described(row, x.dtype)]
     grain = max(1, 2 * GRAIN * planes // (x.size + out.size))
-    kernels.share(lambda i, j: loop(x[i:j], *sides, out[i:j]), planes, grain)
+    lines = np.empty((planes, 0 if row is None else width), x.dtype)
+    kernels.launch(loop, (x, *sides, lines, out), planes, grain, (1, *[0] * 8, 1, 1))
     return out
 
 
@@ -168,19 +169,20 @@ def _by_taps(x: Array, band: Band) -> Array:
 
 def combine_in_planes(
     x: Any, firsts0: Any, counts0: Any, weights0: Any, whole0: Any,
-    firsts1: Any, counts1: Any, weights1: Any, whole1: Any, out: Any,
+    firsts1: Any, counts1: Any, weights1: Any, whole1: Any, lines: Any, out: Any,
 ) -> None:  # fmt: skip
     """Weighted sums of rows, then of the elements of each; weights are (entry, output)."""
-    row = np.empty(x.shape[2], x.dtype)
-    lo, hi = whole1
+    lo, hi = whole1[0], whole1[1]
     for p in range(x.shape[0]):
         for a in range(out.shape[1]):
             made = out[p, a]
-            line = made if firsts1.size == 0 else row
+            line = made if firsts1.size == 0 else lines[p]
             if firsts0.size == 0:
-                line[:] = x[p, a]
+                for w in range(line.size):
+                    line[w] = x[p, a, w]
             elif counts0[a] == 0:
-                line[:] = 0
+                for w in range(line.size):
+                    line[w] = 0
             else:
                 for k in range(counts0[a]):
                     weight, given = weights0[k, a], x[p, firsts0[a] + k]
@@ -209,4 +211,6 @@ def _band_loop(dtype: str) -> Callable[..., None]:
     ends, weights = kernels.readonly("int64"), kernels.readonly(dtype, 2)
     side = [ends, ends, weights, ends]
     given = ", ".join([kernels.readonly(dtype, 3), *side, *side])
-    return kernels.compile(combine_in_planes, f"void({given}, {dtype}[:, :, ::1])", contract=True)
+    return kernels.compile(
+        combine_in_planes, f"void({given}, {dtype}[:, ::1], {dtype}[:, :, ::1])", contract=True
+    )

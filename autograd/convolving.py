@@ -105,9 +105,10 @@ def convolution_weight(
         found = direct_weight.convolution_weight(
             _in_plane(x), _in_plane(y), _pair(kernel), settings
         )
-        if f > groups or np.isfinite(found).all():
+        few = direct_weight.are_few(x.dtype.name, f // groups)
+        if not few or np.isfinite(found).all():
             return found.reshape(f, c // groups, *kernel)
-        # Lone filters are computed over the padding too, as zero times what is there.
+        # Few filters are computed over the padding too, as zero times what is there.
     out = np.zeros((groups, f // groups, c // groups * math.prod(kernel)), np.result_type(x, y))
     y = y.reshape(n, groups, f // groups, math.prod(y.shape[2:]))
     for part in _parts(x, window, window.places(x.shape[2:])):

@@ -196,24 +196,36 @@ def slide(x: Array, w: Array, bias: Array | None, down: Axis, across: Axis) -> A
     kernel = _slide(dtype, tile)
     image, result = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
 
-    def work(begin: int, end: int) -> None:
-        scratch = np.empty(where.size, x.dtype)
-        kernel(
-            *(image, weights, biases, result, scratch, filters, groups),
-            *(where.taps, where.starts, where.runs, where.numbers, begin, end),
-        )
-
     total = count * where.bands
     flops = filters * taps * down.places * across.places * count
-    if flops < SERIAL:
-        work(0, total)
-    else:
-        kernels.share(work, total, max(1, min(total // 4, total * GRAIN // flops)))
+    deal_out(
+        kernel,
+        (image, weights, biases, result),
+        (filters, groups, where.taps, where.starts, where.runs, where.numbers),
+        [where.size],
+        1 if flops < SERIAL else min(kernels.threads(), total),
+        total,
+    )
     return out
 
 
 SERIAL = 1 << 19  # products that one thread computes sooner than another would start
-GRAIN = 1 << 22
+
+
+def deal_out(
+    kernel: Any, arrays: Any, others: Any, scratch: list[int], threads: int, total: int
+) -> None:
+    """Call a kernel from several threads, which take one of ``total`` items after the other.
+
+    ``scratch`` says how many elements of memory of its own each thread is given.
+    """
+    dtype = arrays[0].dtype
+    made = [np.empty(threads * n, dtype) for n in scratch]
+    counter = np.zeros(1, np.int64)
+    given = [*arrays, *made, *others, counter, total]
+    cut = [0] * len(given)
+    cut[len(arrays) : len(arrays) + len(made)] = scratch
+    kernels.launch(kernel, given, threads, 1, cut)
 
 
 @cache
@@ -227,6 +239,11 @@ inner = cache(kernels.inner)
 
 def deal_rows(image, source, size, y, step, left, stride, scratch, at, high, wide):
     """Rows of a channel, with zeros where the image is not, into scratch memory from ``at`` on."""
+    if left == 0 and stride == 1 and step == 1 and wide == size[1] and 0 <= y <= size[0] - high:
+        x = source + y * wide  # whole rows are one run
+        for b in range(high * wide):
+            scratch[at + b] = image[x + b]
+        return
     low = min(max(0, -(left // stride)), wide)
     edge = max(low, min(wide, -((left - size[1]) // stride)))
     for _ in range(high):
@@ -253,15 +270,17 @@ def deal_rows(image, source, size, y, step, left, stride, scratch, at, high, wid
 def _slide(dtype: str, tile: Tile) -> Any:
     lanes, rows_of_tile, vectors = tile
     block: Any = None
+    take: Any = None
     deal: Any = deal_rows
 
     def prepare() -> None:
-        nonlocal block, deal
-        block, deal = microkernels.correlate(dtype, *tile), inner(deal_rows)
+        nonlocal block, take, deal
+        block, take = microkernels.correlate(dtype, *tile), microkernels.take()
+        deal = inner(deal_rows)
 
     def slide(
         image, weights, biases, result, scratch, filters, groups, taps, starts, runs, numbers,
-        begin, end,
+        counter, total,
     ):  # fmt: skip
         channels, size_down, size_across, places_down, places_across = (
             numbers[0],
@@ -289,7 +308,8 @@ def _slide(dtype: str, tile: Tile) -> Any:
             scratch[i] = 0
         plane = places_down * places_across
         blocks = -(-filters // rows_of_tile)
-        for item in range(begin, end):
+        item = take(counter)
+        while item < total:
             m, band = item // bands, item % bands
             top = band * rows
             here = min(rows, places_down - top)
@@ -317,11 +337,12 @@ def _slide(dtype: str, tile: Tile) -> Any:
                         plane, filters - f * rows_of_tile,
                         starts, first + t * vectors, runs,
                     )  # fmt: skip
+            item = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     signature = (
         f"void({given}, {given}, {given}, {dtype}[::1], {dtype}[::1], int64, int64, {ints}, "
-        f"{ints}, {ints}, {ints}, int64, int64)"
+        f"{ints}, {ints}, {ints}, int64[::1], int64)"
     )
     text = f"{source()} {tile}"
     return kernels.compile(slide, signature, contract=True, source=text, prepare=prepare)
@@ -365,18 +386,45 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
         for across, columns, j in parts[1]:
             if down.taps and across.taps and down.places > 0 and across.places > 0:
                 part = wide[:, :, :, i][..., j].reshape(groups, channels, -1)
-                _interleave(out[:, :, rows, columns], slide(y, part, None, down, across))
+                _interleave(out, slide(y, part, None, down, across), rows, columns)
     return out
 
 
-def _interleave(place: Array, part: Array) -> None:
-    def work(i: int, j: int) -> None:
-        place[i:j] = part[i:j]
+def _interleave(out: Array, part: Array, rows: slice, columns: slice) -> None:
+    """``out[:, :, rows, columns] = part``."""
+    if part.size < WORTH_COMPILING:
+        out[:, :, rows, columns] = part
+        return
+    planes = len(part) * part.shape[1]
+    height, width = out.shape[2:]
+    kernels.launch(
+        _weave(out.dtype.name),
+        (part.reshape(planes, -1), part.shape[3], out.reshape(planes, height * width), width,
+         rows.start, rows.step, columns.start, columns.step),
+        planes,
+        max(1, WORTH_COMPILING * planes // part.size),
+        (1, 0, 1, 0, 0, 0, 0, 0),
+    )  # fmt: skip
 
-    if part.size < SERIAL or len(part) == 1:
-        place[...] = part
-    else:
-        kernels.share(work, len(part), max(1, len(part) // 4))
+
+WORTH_COMPILING = 1 << 14  # elements
+
+
+def weave(part, places, out, width, top, down, left, across):
+    """Put rows of so many places where they belong in planes of a width."""
+    for p in range(len(part)):
+        for i in range(part.shape[1] // places):
+            at = (top + i * down) * width + left
+            for j in range(places):
+                out[p, at + j * across] = part[p, i * places + j]
+
+
+@cache
+def _weave(dtype: str) -> Any:
+    given = kernels.readonly(dtype, 2)
+    return kernels.compile(
+        weave, f"void({given}, int64, {dtype}[:, ::1], int64, int64, int64, int64, int64)"
+    )
 
 
 def _remainder(

@@ -57,8 +57,8 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     dtype = x.dtype.name
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
-    if filters == 1:
-        return _weigh_alone(x, y, groups, down, across)
+    if are_few(dtype, filters):
+        return _weigh_few(x, y, groups, down, across)
     tile = weight_tile(dtype, filters)
     count = len(x) * groups
     threads = kernels.threads()
@@ -78,18 +78,18 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     size = channels * int(numbers[7] * numbers[8])
     image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
 
-    def work(begin: int, end: int) -> None:
-        part = sums[begin // grain].reshape(-1)
-        scratch, turned = np.empty(size, x.dtype), np.empty(CHUNK * wide, x.dtype)
-        kernel(
-            *(image, slopes, part, scratch, turned, filters, groups, taps, pixels, numbers),
-            *(begin, end),
-        )
-
-    if parts == 1:
-        work(0, total)
-    else:
-        kernels.share(work, total, grain)
+    # Who adds up what is settled beforehand, so that the same call gives the same bits.
+    begins = np.arange(0, total, grain)
+    parts = len(begins)
+    scratch, turned = np.empty(parts * size, x.dtype), np.empty(parts * CHUNK * wide, x.dtype)
+    kernels.launch(
+        kernel,
+        (image, slopes, sums.reshape(-1), scratch, turned, filters, groups, taps, pixels, numbers,
+         begins, grain, total),
+        parts,
+        1,
+        (0, 0, sums[0].size, size, CHUNK * wide, 0, 0, 0, 0, 0, 1, 0, 0),
+    )  # fmt: skip
     found = sums[0] if parts == 1 else np.add.reduce(sums, axis=0)
     found = found[:, :, :width].swapaxes(2, 3).reshape(groups, blocks * wide, width)
     return found[:, :filters]  # type: ignore[no-any-return]
@@ -101,7 +101,7 @@ def weight_tile(dtype: str, filters: int) -> Tile:
     vectors = -(-filters // n)
     if n * np.dtype(dtype).itemsize == 32:
         return Tile(n, *((4, 3) if vectors > 2 else (6, 2) if vectors == 2 else (8, 1)))
-    return Tile(n, *((6, 4) if vectors > 2 else (12, 2) if vectors == 2 else (14, 1)))
+    return Tile(n, *((6, 4) if vectors > 2 else (8, 2) if vectors == 2 else (14, 1)))
 
 
 @cache
@@ -118,7 +118,8 @@ def _weigh(dtype: str, tile: Tile) -> Any:
         deal = inner(deal_rows)
 
     def weigh(
-        image, gradient, sums, scratch, slopes, filters, groups, taps, pixels, numbers, begin, end
+        image, gradient, sums, scratch, slopes, filters, groups, taps, pixels, numbers,
+        begins, grain, total,
     ):  # fmt: skip
         channels, size_down, size_across, places_down, places_across = (
             numbers[0],
@@ -140,7 +141,7 @@ def _weigh(dtype: str, tile: Tile) -> Any:
         plane = places_down * places_across
         several = lanes * vectors
         blocks = -(-filters // several)
-        for item in range(begin, end):
+        for item in range(begins[0], min(begins[0] + grain, total)):
             m, band = item // bands, item % bands
             top = band * rows
             for c in range(channels):
@@ -178,37 +179,41 @@ def _weigh(dtype: str, tile: Tile) -> Any:
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     signature = (
         f"void({given}, {given}, {dtype}[::1], {dtype}[::1], {dtype}[::1], int64, int64, {ints}, "
-        f"{ints}, {ints}, int64, int64)"
+        f"{ints}, {ints}, {ints}, int64, int64)"
     )
     text = f"{direct.source()} {Path(__file__).read_text('utf-8')} {tile}"
     return kernels.compile(weigh, signature, contract=True, source=text, prepare=prepare)
 
 
-def _weigh_alone(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
-    """`weigh` for filters that are alone in their group: one product of images for each tap."""
+def are_few(dtype: str, filters: int) -> bool:
+    """Whether so many filters of a group would leave a vector of filters half empty or more."""
+    return 2 * filters <= lanes(dtype) or filters == 1
+
+
+def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+    """`weigh` for few filters in a group: a product of images for each filter and tap."""
     dtype = x.dtype.name
-    channels = x.shape[1] // groups
+    channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
     where = layout(channels, down, across, Tile(n, ALONE, 1), 1)
     width = where.taps.size
     taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
-    sums = np.zeros((len(x) * groups, taps.size), x.dtype)
+    sums = np.zeros((len(x) * groups * filters, taps.size), x.dtype)
     kernel = _dot(dtype, n)
     image, slopes, flat = (np.ascontiguousarray(a).reshape(-1) for a in (x, y, sums))
     total = len(x) * groups
     rows, wide = int(where.numbers[5]), int(where.numbers[8])
 
-    def work(begin: int, end: int) -> None:
-        scratch, spread = np.empty(where.size, x.dtype), np.empty(rows * wide + n, x.dtype)
-        kernel(image, slopes, flat, scratch, spread, taps, where.numbers, begin, end)
-
-    kernels.share(
-        work,
+    direct.deal_out(
+        kernel,
+        (image, slopes, flat),
+        (filters, taps, where.numbers),
+        [where.size, rows * wide + n],
+        1 if y.size * width < direct.SERIAL else min(kernels.threads(), total),
         total,
-        max(1, min(total // 4, total * direct.GRAIN // max(1, y.size * width))),
     )
-    found = np.add.reduce(sums.reshape(len(x), groups, -1), axis=0)
-    return found[:, None, :width]  # type: ignore[no-any-return]
+    found = np.add.reduce(sums.reshape(len(x), groups, filters, taps.size), axis=0)
+    return found[..., :width]  # type: ignore[no-any-return]
 
 
 ALONE = 9  # taps at a time
@@ -218,13 +223,15 @@ ALONE = 9  # taps at a time
 def _dot(dtype: str, lanes: int) -> Any:
     rows_of_tile = ALONE
     block: Any = None
+    take: Any = None
     deal: Any = deal_rows
 
     def prepare() -> None:
-        nonlocal block, deal
-        block, deal = microkernels.inner(dtype, lanes, ALONE), inner(deal_rows)
+        nonlocal block, take, deal
+        block, take = microkernels.inner(dtype, lanes, ALONE), microkernels.take()
+        deal = inner(deal_rows)
 
-    def dot(image, gradient, sums, scratch, slopes, taps, numbers, begin, end):
+    def dot(image, gradient, sums, scratch, slopes, filters, taps, numbers, counter, total):
         channels, size_down, size_across, places_down, places_across = (
             numbers[0],
             numbers[1],
@@ -246,7 +253,8 @@ def _dot(dtype: str, lanes: int) -> Any:
             scratch[size - lanes + i] = 0
             slopes[rows * wide + i] = 0
         zero, one = np.int64(0), np.int64(1)
-        for m in range(begin, end):
+        m = take(counter)
+        while m < total:
             for band in range(bands):
                 top = band * rows
                 at = zero
@@ -261,17 +269,21 @@ def _dot(dtype: str, lanes: int) -> Any:
                                 scratch, at, high, wide,
                             )  # fmt: skip
                             at += high * wide
-                deal(
-                    gradient, m * places_down * places_across, (places_down, places_across),
-                    top, one, zero, one, slopes, zero, rows, wide,
-                )  # fmt: skip
                 count = -(-((rows - 1) * wide + places_across) // lanes)
-                for t in range(0, taps.size, rows_of_tile):
-                    block(scratch, taps, t, slopes, count, sums, m * taps.size + t)
+                for f in range(m * filters, (m + 1) * filters):
+                    deal(
+                        gradient, f * places_down * places_across, (places_down, places_across),
+                        top, one, zero, one, slopes, zero, rows, wide,
+                    )  # fmt: skip
+                    for t in range(0, taps.size, rows_of_tile):
+                        block(scratch, taps, t, slopes, count, sums, f * taps.size + t)
+            m = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     made = f"{dtype}[::1]"
-    signature = f"void({given}, {given}, {made}, {made}, {made}, {ints}, {ints}, int64, int64)"
+    signature = (
+        f"void({given}, {given}, {made}, {made}, {made}, int64, {ints}, {ints}, int64[::1], int64)"
+    )
     text = f"{direct.source()} {Path(__file__).read_text('utf-8')} {lanes}"
     return kernels.compile(dot, signature, contract=True, source=text, prepare=prepare)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-__all__ = ["correlate", "inner", "outer", "turn"]
+__all__ = ["correlate", "inner", "outer", "take", "turn"]
 
 
 class _Writer:
@@ -353,3 +353,21 @@ def turn(dtype: str, lanes: int) -> Any:
         return types.void(source, first, distance, result, place, apart), write
 
     return tile
+
+
+@cache
+def take() -> Any:
+    """The next number of a counter that several threads share; nobody else is given it."""
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def number(typing: Any, counter: Any) -> Any:
+        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            (place,) = _pointers(context, builder, signature, args)
+            one = place.type.pointee(1)
+            return builder.atomic_rmw("add", place, one, "monotonic")
+
+        return types.int64(counter), write
+
+    return number

@@ -67,8 +67,10 @@ class ArrayWords:
             found = array_words[name]
         elif hasattr(scalar, name):
             found = getattr(scalar, name)
-        else:
+        elif name in registry:
             found = registry[name].body
+        else:
+            raise AttributeError(f"{name!r} is neither a word nor an op")
         setattr(self, name, found)
         return found
 

@@ -122,7 +122,8 @@ def of_table(x: Array, table: Array) -> tuple[Array, Array]:
 def _largest_compiled(x: Array, planes: int, windows: tuple[Windows, ...]) -> tuple[Array, Array]:
 
     flat = (1,) * (3 - len(windows))
-    x = np.ascontiguousarray(x).reshape(planes, *flat, *[w.n for w in windows])
+    inner = (*flat, *[w.n for w in windows])
+    x = np.ascontiguousarray(x).reshape(planes, -1)
     out = np.empty((planes, *flat, *[len(w) for w in windows]), x.dtype)
     places = np.empty(out.shape, np.int32)
     deep = (*(dividing(1, 1) for _ in flat), *windows)
@@ -134,15 +135,14 @@ def _largest_compiled(x: Array, planes: int, windows: tuple[Windows, ...]) -> tu
     loop = _largest_loop(x.dtype.name, *((rows.size, row.size, row.stride) if plain else (0, 0, 0)))
     whole = np.array(row.whole)
     grain = max(1, GRAIN * planes // x.size)
-    kernels.share(
-        lambda i, j: loop(x[i:j], *ends, steps, whole, out[i:j], places[i:j]), planes, grain
-    )
+    given = (x, *inner[1:], *ends, steps, whole, out, places)
+    kernels.launch(loop, given, planes, grain, (1, *[0] * 10, 1, 1))
     return out, places
 
 
 def largest_in_planes(
-    x: Any, start0: Any, count0: Any, start1: Any, count1: Any, start2: Any, count2: Any,
-    steps: Any, whole: Any, out: Any, places: Any,
+    x: Any, height: Any, width: Any, start0: Any, count0: Any, start1: Any, count1: Any,
+    start2: Any, count2: Any, steps: Any, whole: Any, out: Any, places: Any,
 ) -> None:  # fmt: skip
     """The largest element of windows over three axes, and its place in the plane.
 
@@ -150,9 +150,8 @@ def largest_in_planes(
     elements of a whole window are unrolled and free of branches, which random numbers would
     mispredict; 0 in the version for windows of any kind.
     """
-    planes, _, height, width = x.shape
-    for p in range(planes):
-        plane = x[p].ravel()
+    for p in range(len(x)):
+        plane = x[p]
         for a in range(out.shape[1]):
             for b in range(out.shape[2]):
                 best, place = out[p, a, b], places[p, a, b]
@@ -197,7 +196,7 @@ def _largest_loop(dtype: str, rows: int, taps: int, stride: int) -> Callable[...
     loop = FunctionType(
         largest_in_planes.__code__, {**largest_in_planes.__globals__, **constants}, name
     )
-    given = [kernels.readonly(dtype, 4), *[kernels.readonly("int64")] * 8]
+    given = [kernels.readonly(dtype, 2), "int64", "int64", *[kernels.readonly("int64")] * 8]
     made = [f"{dtype}[:, :, :, ::1]", "int32[:, :, :, ::1]"]
     return kernels.compile(loop, f"void({', '.join(given + made)})")
 
@@ -220,7 +219,7 @@ def put_in_planes(g: Array, places: Array, shape: Shape, axes: int) -> Array:
     loop = _put_loop(g.dtype.name)
     g, places = np.ascontiguousarray(g), np.ascontiguousarray(places)
     grain = max(1, GRAIN // inner)
-    kernels.share(lambda i, j: loop(g[i:j], places[i:j], out[i:j]), planes, grain)
+    kernels.launch(loop, (g, places, out), planes, grain)
     return out.reshape(shape)
 
 

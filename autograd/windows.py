@@ -134,7 +134,7 @@ def _in_parts(
     flat_cols = cols.reshape(count, -1)
     numbers = _numbers(size, window, places)
     grain = max(1, GRAIN * count // max(1, cols.size))
-    kernels.share(lambda i, j: kernel(flat_image[i:j], flat_cols[i:j], numbers), count, grain)
+    kernels.launch(kernel, (flat_image, flat_cols, numbers), count, grain, (1, 1, 0))
 
 
 @lru_cache(maxsize=256)

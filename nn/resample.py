@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, float64
 from ..autograd.bands import Band, of_places
 from ..autograd.ops import pool
 from ..autograd.tensor import wrap
@@ -349,7 +349,10 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
 def _unnormalised(x: Tensor, n: int, align_corners: bool) -> Tensor:
     """From [-1, 1] to pixels, whose centres are whole numbers."""
-    return (x + 1) * ((n - 1) / 2) if align_corners else (x + 1) * (n / 2) - 0.5
+    if align_corners:
+        return (x + 1) * ((n - 1) / 2)
+    # A float32 product is exact in float64, so this is rounded once, as PyTorch's FMA is.
+    return ((x + 1).to(float64) * (n / 2) - 0.5).to(x.dtype)
 
 
 def _within(x: Tensor, n: int, padding_mode: str, align_corners: bool) -> Tensor:

@@ -111,6 +111,13 @@ def compiler():
 
 
 @pytest.fixture
+def kept(compiler):
+    """For tests of the machine code that is kept: kernels that check their indices are not."""
+    if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0"):
+        pytest.skip("kernels with NUMBA_BOUNDSCHECK are Numba's own, made anew in every process")
+
+
+@pytest.fixture
 def in_new_process():
     """What a program prints in a process of its own; its failure fails the test, so does stderr."""
 

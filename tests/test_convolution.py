@@ -164,7 +164,6 @@ def test_in_bands_and_by_several_threads(monkeypatch, plane):
     direct_weight.weight_layout.cache_clear()
     monkeypatch.setattr(direct, "SCRATCH", 1)
     monkeypatch.setattr(direct, "SERIAL", 0)
-    monkeypatch.setattr(direct, "GRAIN", 1)
     monkeypatch.setattr(direct.kernels, "limit", 3)
     check_kernels(monkeypatch, "float32", plane)
     direct.layout.cache_clear()

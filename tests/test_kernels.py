@@ -195,7 +195,7 @@ def test_erf_of_large_tensors_of_both_types():
         kernels.erf(np.ones(5, np.complex64))
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("kept")
 def test_one_kernel_serves_readonly_and_writable_arrays(folder):
     kernel = fresh_erf()
     x = np.ones(10, np.float32)
@@ -205,7 +205,7 @@ def test_one_kernel_serves_readonly_and_writable_arrays(folder):
     assert len(files(folder)) == 1
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("kept")
 def test_a_kernel_refuses_arrays_it_was_not_made_for():
     loop = fresh_erf().compiled()
     x, out = np.ones(10, np.float32), np.zeros(10, np.float32)
@@ -219,7 +219,7 @@ def test_a_kernel_refuses_arrays_it_was_not_made_for():
         loop(x, closed)
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("kept")
 def test_a_kernel_is_loaded_without_the_compiler(folder):
     program = RUN_ERF + "; import sys; print('numba' in sys.modules)"
     assert run(program, folder)[0] == f"{ANSWER}\nTrue"
@@ -378,7 +378,7 @@ def files(folder):
     return sorted(folder.iterdir())
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("kept")
 def test_the_second_process_loads_what_the_first_compiled(folder):
     assert run(RUN_ERF, folder)[0] == ANSWER
     before = [(f.name, f.stat().st_mtime_ns) for f in files(folder)]
@@ -404,7 +404,7 @@ def damage_one_bit(content):
     return content[:-1000] + bytes([content[-1000] ^ 1]) + content[-999:]
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize(
     "damage", [damage_nothing_left, damage_truncated, damage_garbage, damage_one_bit]
 )
@@ -419,7 +419,7 @@ def test_a_damaged_file_is_written_anew(folder, damage):
     assert mended[:32] == hashlib.sha256(mended[32:]).digest()
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("kept")
 def test_nothing_damaged_is_unpickled(folder, monkeypatch):
     fresh_erf()(np.ones(3, np.float32))
     (file,) = files(folder)
@@ -461,7 +461,7 @@ def test_where_nothing_can_be_written(folder, monkeypatch):
     assert files(folder) == []
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("kept")
 def test_four_processes_at_once(folder):
     command = [sys.executable, "-c", RUN_ERF]
     environment = {**os.environ, "RETROGRAD_CACHE": str(folder)}

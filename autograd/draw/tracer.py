@@ -317,8 +317,9 @@ def place_text(place: tuple[str, int, str] | None) -> str:
         return ""
     file, line, function = place
     source = linecache.getline(file, line).strip()
-    inside = file.startswith(os.getcwd() + os.sep)
-    where = f"{os.path.relpath(file) if inside else file}:{line} in {function}"
+    here, real = os.path.realpath(os.getcwd()), os.path.realpath(file)  # links lead elsewhere
+    inside = real.startswith(here + os.sep)
+    where = f"{os.path.relpath(real, here) if inside else file}:{line} in {function}"
     return f"{where}: {source}" if source else where
 
 

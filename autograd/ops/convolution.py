@@ -312,16 +312,18 @@ def _transposed(
     name = f"conv_transpose{n}d"
     _check_types(name, input, weight, bias)
     x, w = input.array, weight.array
-    size, after, settings = _transposed_plan(
+    size, before, settings = _transposed_plan(
         *(name, n, x.shape, w.shape, None if bias is None else bias.array.shape),
         *(_numbers(name, "stride", stride), _numbers(name, "padding", padding)),
         *(_numbers(name, "output_padding", output_padding),),
         *(_numbers(name, "dilation", dilation), groups),
     )
     alone = x.ndim == n + 1
-    out = convolution_input(unsqueeze(input, 0) if alone else input, weight, size, *settings)
-    if after is not None:
-        out = _in_zeros(out, *after)
+    if alone:
+        input = unsqueeze(input, 0)
+    if before is not None:
+        input = _in_zeros(input, *before)
+    out = convolution_input(input, weight, size, *settings)
     if bias is not None:
         out = out + bias.reshape(-1, *[1] * n)
     return squeeze(out, 0) if alone else out
@@ -495,9 +497,9 @@ def _transposed_plan(
     dilation: Any,
     groups: Any,
 ) -> Any:
-    """The settings of the op; first the size of its result, and, if more was asked for, the whole.
+    """The settings of the op; first the size of its result, and how the input is lengthened.
 
-    Zeros behind what the last window reaches are not the op's: it would have another window there.
+    A result that is longer by a stride or more has room for further windows: of zeros.
     """
     stride, padding, dilation = _check_settings(
         name, n, x, w, stride, padding, dilation, groups
@@ -536,8 +538,6 @@ def _transposed_plan(
             f"Given input size per channel: ({' x '.join(map(str, x[-n:]))}). Calculated output "
             f"size per channel: ({' x '.join(map(str, size))}). Output size is too small"
         )
-    reached = tuple(
-        m - max(0, o - s + 1) for m, o, s in zip(size, output_padding, stride, strict=True)
-    )
-    after = None if reached == size else (size, (..., *(slice(m) for m in reached)))
-    return reached, after, (stride, padding, dilation, int(groups))
+    longer = tuple(m + o // s for m, o, s in zip(x[-n:], output_padding, stride, strict=True))
+    before = None if longer == x[-n:] else (longer, (..., *(slice(m) for m in x[-n:])))
+    return size, before, (stride, padding, dilation, int(groups))

@@ -26,7 +26,7 @@ FILES = {
     "flatten": "flatten",
     "fold": "fold",
     "instancenorm": "instancenorm",
-    "lazy": "lazy",
+    "lazy": "lazy lazy_conv lazy_norm",
     "linear": "linear",
     "linear_cross_entropy_options": "linear_cross_entropy",
     "loss": "loss ctc linear_cross_entropy",

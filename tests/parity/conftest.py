@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+
+# PyTorch's threads wait for each other at every small op while another process has a core.
+with suppress(ImportError):  # then there is nothing to compare with, and no test here runs
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -37,15 +37,8 @@ with warnings.catch_warnings():
     from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 
-def all_for(reason: str, names: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), reason)
-
-
 # Entries that are not there or not right, and why.  One that works must go from here.
-MISSING: dict[str, str] = {
-    **all_for("not there yet", "LazyConv1d LazyConv2d LazyConv3d"),
-    **all_for("not there yet", "LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d"),
-}
+MISSING: dict[str, str] = {}
 
 # Public names of torch.nn that are not there, and why.
 ABSENT: dict[str, str] = {
@@ -316,15 +309,6 @@ HERE = [entry for entry in module_db if name_of(entry) not in MISSING]
 
 
 # ---------------------------------------------------------------- the tests
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """PyTorch's threads wait for each other at every small op while others use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @each(HERE)

@@ -458,7 +458,11 @@ def test_old_names_warn():
 
 
 def parameters(function):
-    return [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]
+    """Names, defaults (of functions their names, for each engine has its own) and kinds."""
+    return [
+        (p.name, p.default.__name__ if inspect.isfunction(p.default) else p.default, p.kind)
+        for p in inspect.signature(function).parameters.values()
+    ]
 
 
 def shared_names(theirs, mine):
