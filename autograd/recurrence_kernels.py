@@ -353,7 +353,8 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
         space["product"] = kernels.inner(FunctionType(product.__code__, space))
 
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)
-    places = f"{kernels.readonly('int64')}, {kernels.readonly('int64')}, boolean, int64, int64"
+    numbers = kernels.readonly("int64")
+    places = f"{numbers}, {numbers}, boolean, {numbers}"
     if backward:
         signature = f"void({r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w})"
     else:
@@ -378,10 +379,10 @@ def product(out, first, last, a, start, panels):  # type: ignore[no-untyped-def]
 
 
 def steps_of(  # type: ignore[no-untyped-def]
-    x, panels, b, sizes, starts, reverse, first, last, h, c, z, out, c_out, gates
+    x, panels, b, sizes, starts, reverse, mine, h, c, z, out, c_out, gates
 ):
-    """All steps of the sequences from ``first`` to ``last``; ``h`` and ``c`` go along."""
-    count = sizes.size
+    """All steps of the sequences ``mine``, which follow each other; ``h`` and ``c`` go along."""
+    count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
     for s in range(count):
         t = count - 1 - s if reverse else s
         start, n = starts[t], min(sizes[t], last)
@@ -395,10 +396,10 @@ def steps_of(  # type: ignore[no-untyped-def]
 
 
 def back_steps(  # type: ignore[no-untyped-def]
-    g, panels, initial, rows, gates, sizes, starts, reverse, first, last, dh, dc, d_x, d_z
+    g, panels, initial, rows, gates, sizes, starts, reverse, mine, dh, dc, d_x, d_z
 ):
     """All steps backwards; ``dh`` and ``dc`` end as the derivatives by the initial states."""
-    count = sizes.size
+    count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
     for s in range(count):
         t = s if reverse else count - 1 - s
         p = t + 1 if reverse else t - 1
@@ -413,16 +414,14 @@ def back_steps(  # type: ignore[no-untyped-def]
             product(dh, first, n, d_z, start + first, panels)  # type: ignore[no-untyped-call]
 
 
-def _shared(steps: Steps, work: int, loop: Callable[[int, int], Any]) -> None:
+def _shared(walk: Any, arguments: list[Any], sequences: Array, work: int) -> None:
     """Give the sequences of a batch to the threads, in whole tiles."""
-    batch = steps[0]
+    batch = len(sequences)
     parts = min(kernels.threads(), -(-batch // ROWS), 1 + work // GRAIN)
     grain = -(-batch // (parts * ROWS)) * ROWS
+    cut = [1 if a is sequences else 0 for a in arguments]
     with np.errstate(all="ignore"):  # for the day the loop is Python's
-        if parts > 1:
-            kernels.share(loop, batch, grain)
-        else:
-            loop(0, batch)
+        kernels.launch(walk, arguments, batch, grain, cut)
 
 
 def _places(steps: Steps) -> tuple[Array, Array]:
@@ -441,12 +440,11 @@ def _forward(
     walk = _walk(cell, False)
     panels = panels_of(None if w is None else w.T)
     z = np.zeros((steps[0], max(panels.shape[0] * panels.shape[2], x.shape[1])), np.float32)
-    x, (sizes, starts) = _plain(x), _places(steps)
-
-    def part(first: int, last: int) -> None:
-        walk(x, panels, b, sizes, starts, reverse, first, last, h, c, z, out, c_out, gates)
-
-    _shared(steps, x.size * (h.shape[1] if w is not None else 8), part)
+    x, (sizes, starts), sequences = _plain(x), _places(steps), np.arange(steps[0])
+    _shared(
+        walk, [x, panels, b, sizes, starts, reverse, sequences, h, c, z, out, c_out, gates],
+        sequences, x.size * (h.shape[1] if w is not None else 8),
+    )  # fmt: skip
 
 
 def _backward(
@@ -458,12 +456,11 @@ def _backward(
     panels, n = panels_of(w), dh.shape[1]
     wide = np.zeros((steps[0], max(panels.shape[0] * panels.shape[2], n)), np.float32)
     arrays = [_plain(a) for a in (initial, rows, gates)]
-    g, (sizes, starts) = _plain(g), _places(steps)
-
-    def part(first: int, last: int) -> None:
-        walk(g, panels, *arrays, sizes, starts, reverse, first, last, wide, dc, d_x, d_z)
-
-    _shared(steps, d_x.size * (n if w is not None else 8), part)
+    g, (sizes, starts), sequences = _plain(g), _places(steps), np.arange(steps[0])
+    _shared(
+        walk, [g, panels, *arrays, sizes, starts, reverse, sequences, wide, dc, d_x, d_z],
+        sequences, d_x.size * (n if w is not None else 8),
+    )  # fmt: skip
     return wide[:, :n]
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes, hooks, version
+from .deferred import Deferred, settled
 from .shapes import sum_to
 
 if TYPE_CHECKING:
@@ -480,6 +481,8 @@ def walk(
                 error.add_note(f"{node.name()} was recorded by this forward call:\n{places[node]}")
             raise
         if rare:
+            if inspect is not None or node in node_hooks:
+                ds = settled(ds)
             if inspect is not None:
                 inspect(node, ds)
             if node in node_hooks:
@@ -491,7 +494,10 @@ def walk(
             if d is None:
                 continue
             if d.shape != parent.shape and type(d) is not Many:
-                d = to_shape(d, parent.shape)
+                if not isinstance(d, Deferred):
+                    d = to_shape(d, parent.shape)
+                elif parent.op is not None and parent not in ours:  # only leaves can wait
+                    d = d.value()
             if parent in pending:
                 if parent in ours:  # `_gather`'s common case
                     add(pending[parent], d, pending[parent])
@@ -511,6 +517,8 @@ def walk(
             following = None
 
     for leaf, g in pending.items():
+        if isinstance(g, Deferred):
+            g = g.value()
         if rare and leaf in tensor_hooks:
             g = _call_hooks(tensor_hooks[leaf], g, leaf, reading)
         if targets is None or leaf in goals:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from .. import tape
+from ..deferred import settled
 from ..shapes import sum_to
 from ..tape import FREED, Many, Node
 
@@ -69,7 +70,7 @@ def _step(
         return
     start = perf_counter()
     try:
-        ds = op.pull(g, node)
+        ds = settled(op.pull(g, node))
     except Exception as error:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         found.stopped = i, f"{type(error).__name__}: {text}"

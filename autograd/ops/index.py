@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import deferred
 from .. import dtypes as dt
 from .. import scalar as s
 from ..creation import number
@@ -33,8 +34,14 @@ INT64 = np.dtype(np.int64)
 # ---------------------------------------------------------------- reading
 
 
+@word(arrays=deferred.part_of)
+def part_of(g: Any, shape: Any, key: Any) -> Any:
+    """The gradient of a part that ints and slices name."""
+    return unindex(g, shape, key)
+
+
 @movement(
-    d_x=lambda g, x_shape, key: s.unindex(g, x_shape, key),
+    d_x=lambda g, x_shape, key: s.part_of(g, x_shape, key),
     cases=[((3, 4), (1,)), ((3,), (-1,))],
     public=False,
     method=False,
@@ -63,7 +70,7 @@ def _slicing(name: str) -> Any:
     part.__doc__ = "The part of ``x`` that ints, slices, None and an Ellipsis name."
     cases = [((3, 4), ((Slice(1, 3), None, ...),)), ((3, 4), ((..., 1),))]
     return movement(
-        d_x=lambda g, x_shape, key: s.unindex(g, x_shape, key),
+        d_x=lambda g, x_shape, key: s.part_of(g, x_shape, key),
         cases=cases,
         public=False,
         method=False,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import products
+from .. import deferred, products
 from .. import scalar as s
 from ..creation import as_tensor, number
 from ..declare import composite, contraction, opaque, word
@@ -419,6 +419,12 @@ def rows(x: Any) -> Any:
     return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
 
 
+@word(arrays=deferred.rows_product)
+def rows_product(left: Any, right: Any) -> Any:
+    """``leftᵀ right``: the gradient of a weight."""
+    return matmul(left.mT, right)
+
+
 def _times_transpose(x: Any, weight: Any) -> Any:
     """``x Wᵀ`` along the last axis, or PyTorch's complaint."""
     if x.dtype is not weight.dtype and x.dtype != weight.dtype:
@@ -448,7 +454,7 @@ def _fits(x: Any, weight: Any, bias: Any) -> bool:
 
 @opaque(
     d_x=lambda g, x_shape, weight: s.reshape(s.matmul(s.rows(g), weight), x_shape),
-    d_weight=lambda g, x: s.matmul(s.mT(s.rows(g)), s.rows(x)),
+    d_weight=lambda g, x: s.rows_product(s.rows(g), s.rows(x)),
     cases=[((2, 3), (4, 3)), ((3,), (4, 3)), ((2, 5, 3), (4, 3))],
     public=False,
     method=False,
@@ -463,7 +469,7 @@ def linear_map(x, weight, /):
 
 @opaque(
     d_x=lambda g, x_shape, weight: s.reshape(s.matmul(s.rows(g), weight), x_shape),
-    d_weight=lambda g, x: s.matmul(s.mT(s.rows(g)), s.rows(x)),
+    d_weight=lambda g, x: s.rows_product(s.rows(g), s.rows(x)),
     d_bias=lambda g: g,
     cases=[((2, 3), (4, 3), (4,)), ((3,), (4, 3), (4,)), ((2, 5, 3), (4, 3), (4,))],
     public=False,

@@ -1,0 +1,130 @@
+"""Gradients that wait on the tape for others of their kind, in less memory than they stand for.
+
+A loop over a recurrent cell uses its weights once a step, and each use has a gradient ``gᵀ x`` as
+large as the weights, of two factors that are small.  It takes a row of its input at each step, and
+the gradient of each is as large as the whole input, and zero but for that row.  To make and add up
+all of these costs more than the rest of the step.  So a leaf's gradient may be a `Product`, which
+holds factors, or a `Part`: where two products meet, rows go below rows, and what many rows give is
+one product; a part is added to where it belongs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from . import scalar
+
+Array = np.ndarray[Any, Any]
+
+ROWS = 1024  # of factors that are held; so many make a product that is worth its sum
+LARGE = 4096  # elements; fewer zeros are made sooner than avoided
+
+
+class Deferred:
+    """A gradient that is an array when somebody wants to know it."""
+
+    __slots__ = ()
+
+    shape = None  # the walk looks closer at what has no shape
+
+    def value(self) -> Array:
+        """The gradient as an array of its own."""
+        raise NotImplementedError
+
+    def add_to(self, total: Array) -> None:
+        """Add the gradient to an array."""
+        np.add(total, self.value(), total)
+
+    def __add__(self, other: Any) -> Any:
+        return self.value() + other
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *operands: Any, out: Any = (None,), **options: Any
+    ) -> Any:
+        if ufunc is np.add and out[0] is operands[0] is not None:
+            self.add_to(out[0])
+            return out[0]
+        return getattr(ufunc, method)(*settled(operands), out=out, **options)
+
+
+class Product(Deferred):
+    """``leftᵀ right``."""
+
+    __slots__ = ("lefts", "rights", "rows", "total")
+
+    def __init__(self, left: Array, right: Array):
+        self.lefts = [left]
+        self.rights = [right]
+        self.rows = len(left)
+        self.total: Array | None = None  # of factors that were multiplied already
+
+    def __add__(self, other: Any) -> Any:
+        if type(other) is not Product:
+            return self.value() + other
+        self.lefts += other.lefts
+        self.rights += other.rights
+        self.rows += other.rows
+        if self.rows >= ROWS:
+            self.value()
+        return self
+
+    def value(self) -> Array:
+        """The product as an array."""
+        if self.lefts:
+            several = len(self.lefts) > 1
+            left = np.concatenate(self.lefts) if several else self.lefts[0]
+            right = np.concatenate(self.rights) if several else self.rights[0]
+            product = scalar.matmul(left.T, right)
+            self.total = product if self.total is None else np.add(self.total, product, self.total)
+            self.lefts, self.rights, self.rows = [], [], 0
+        assert self.total is not None
+        return self.total
+
+
+class Part(Deferred):
+    """Zeros, and ``g`` where ``key`` points."""
+
+    __slots__ = ("g", "key", "whole")
+
+    def __init__(self, g: Array, whole: tuple[int, ...], key: Any):
+        self.g = g
+        self.whole = whole
+        self.key = key
+
+    def __add__(self, other: Any) -> Any:
+        total = self.value()
+        total += other
+        return total
+
+    def value(self) -> Array:
+        """The zeros with the part."""
+        return scalar.unindex(self.g, self.whole, self.key)
+
+    def add_to(self, total: Array) -> None:
+        """Add the part alone."""
+        total[self.key] += self.g
+
+
+def settled(ds: Any) -> tuple[Any, ...]:
+    """Gradients for someone who looks at them: arrays all."""
+    return tuple(d.value() if isinstance(d, Deferred) else d for d in ds)
+
+
+def rows_product(left: Array, right: Array) -> Any:
+    """``leftᵀ right``, as a `Product` where both factors take less memory than what they give."""
+    rows, m = left.shape
+    n = right.shape[1]
+    if rows * (m + n) < m * n:
+        return Product(left, right)
+    return scalar.matmul(left.T, right)
+
+
+def part_of(g: Array, shape: tuple[int, ...], key: Any) -> Any:
+    """`scalar.unindex` for ints and slices, as a `Part` where most of it would be zeros."""
+    size = math.prod(shape)
+    if size < LARGE or g.size * 4 > size:
+        return scalar.unindex(g, shape, key)
+    return Part(g, shape, key)
