@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -41,9 +42,18 @@ LOADS
   %in_a = mul i64 %start, %w12
   %in_b = mul i64 %start, %w13
   %in_c = mul i64 %start, %w14
-  %a_1 = add i64 %w6, %in_a
-  %b_1 = add i64 %w8, %in_b
-  %c_1 = add i64 %w10, %in_c
+  %a_0 = inttoptr i64 %w6 to ptr
+  %b_0 = inttoptr i64 %w8 to ptr
+  %c_0 = inttoptr i64 %w10 to ptr
+  %a_p = getelementptr i8, ptr %a_0, i64 HEAD
+  %b_p = getelementptr i8, ptr %b_0, i64 HEAD
+  %c_p = getelementptr i8, ptr %c_0, i64 HEAD
+  %a_d = load i64, ptr %a_p
+  %b_d = load i64, ptr %b_p
+  %c_d = load i64, ptr %c_p
+  %a_1 = add i64 %a_d, %in_a
+  %b_1 = add i64 %b_d, %in_b
+  %c_1 = add i64 %c_d, %in_c
   %a = inttoptr i64 %a_1 to ptr
   %b = inttoptr i64 %b_1 to ptr
   %c = inttoptr i64 %c_1 to ptr
@@ -74,12 +84,14 @@ def dot(a: Array, b: Array) -> Array:
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     c = np.empty((m, n), kind)
     size = kind.itemsize
-    by_rows = m >= n
+    # Rows also of a wide result of few terms, such as a weight's gradient: then its halves are
+    # whole, and stay in the caches of the cores whose threads go on to update them.
+    by_rows = m >= n or m >= 2 * FEW >= 2 * k
     step_a = 0 if not by_rows else size if ta == TRANSPOSED else lda * size
     step_b = 0 if by_rows else ldb * size if tb == TRANSPOSED else size
     table = TABLE.pack(
-        blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
-        c.ctypes.data, n, step_a, step_b, n * size if by_rows else size, by_rows,
+        blas.functions[kind.char], ta, tb, m, n, k, id(a), lda, id(b), ldb, id(c), n, step_a, step_b,
+        n * size if by_rows else size, by_rows,
     )  # fmt: skip
     total = m if by_rows else n
     grain = -(-total // count) + 15 & ~15
@@ -111,17 +123,22 @@ class _Blas:
             "".join(_part(t) for t in types.values()), [f"part_{t}" for t in types.values()]
         )
         self.crew = crew
+        self.counting, self.running, self.before = threading.Lock(), 0, 1
 
     def run(self, kind: str, table: bytes, total: int, grain: int, count: int) -> None:
         """Compute a product, whose table it is."""
-        threads = self.get()
-        if threads > 1:
-            self.set(1)
+        with self.counting:
+            self.running += 1
+            if self.running == 1:
+                self.before = self.get()
+                self.set(1)
         try:
             self.crew.run(self.parts["fd".index(kind)], table, total, grain, count)
         finally:
-            if threads > 1:
-                self.set(threads)
+            with self.counting:
+                self.running -= 1
+                if not self.running:  # another thread's product may still want one thread
+                    self.set(self.before)
 
 
 def _part(type_: str) -> str:
@@ -129,7 +146,8 @@ def _part(type_: str) -> str:
         f"  %p{i} = getelementptr i64, ptr %table, i64 {i}\n  %w{i} = load i64, ptr %p{i}"
         for i in range(16)
     )
-    return PART.replace("LOADS", loads).replace("TYPE", type_).replace("ORDER", str(ROW_MAJOR))
+    text = PART.replace("LOADS", loads).replace("HEAD", str(machine.HEAD))
+    return text.replace("TYPE", type_).replace("ORDER", str(ROW_MAJOR))
 
 
 @cache

@@ -12,7 +12,7 @@ structure, which exist for arrays and tensors.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -210,9 +210,14 @@ SIZABLE = 2048  # elements from which a matrix may make a product that is worth 
 
 def large_dot(a: Array, b: Array) -> Array:
     """The product of two matrices, by several threads where that is worth it."""
-    from . import products
+    return _products().dot(a, b)
 
-    return products.dot(a, b)
+
+@cache
+def _products() -> Any:
+    from . import products  # which reads this file, by way of kernels
+
+    return products
 
 
 def matmul(a: Array, b: Array) -> Array:
