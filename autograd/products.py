@@ -90,8 +90,8 @@ def dot(a: Array, b: Array) -> Array:
     step_a = 0 if not by_rows else size if ta == TRANSPOSED else lda * size
     step_b = 0 if by_rows else ldb * size if tb == TRANSPOSED else size
     table = TABLE.pack(
-        blas.functions[kind.char], ta, tb, m, n, k, id(a), lda, id(b), ldb, id(c), n, step_a, step_b,
-        n * size if by_rows else size, by_rows,
+        blas.functions[kind.char], ta, tb, m, n, k, id(a), lda, id(b), ldb, id(c), n, step_a,
+        step_b, n * size if by_rows else size, by_rows,
     )  # fmt: skip
     total = m if by_rows else n
     grain = -(-total // count) + 15 & ~15

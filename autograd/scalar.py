@@ -189,7 +189,7 @@ def spread(g: Array, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Array:
 
 def reshape(x: Array, shape: tuple[int, ...]) -> Array:
     """The same elements in the same order, in another shape."""
-    return np.reshape(x, shape)
+    return x.reshape(shape)
 
 
 def permute(x: Array, dims: tuple[int, ...]) -> Array:
@@ -340,7 +340,7 @@ def index(x: Array, key: Any) -> Array:
 def unindex(g: Array, shape: tuple[int, ...], key: Any) -> Array:
     """The gradient of `index`: ``g`` added into zeros where it was taken from."""
     out = np.zeros(shape, g.dtype)
-    if key.__class__ is int or not any(k.__class__ is np.ndarray for k in key):
+    if key.__class__ is int or np.ndarray not in map(type, key):
         out[key] = g
     else:
         add_at(out, key, g)
@@ -475,6 +475,8 @@ def triu(x: Array, diagonal: int) -> Array:
 
 def transpose(x: Array, dim0: int, dim1: int) -> Array:
     """Two axes exchanged."""
+    if x.ndim == 2:  # `swapaxes` takes twice as long
+        return x.T if (dim0 - dim1) % 2 else x
     return x.swapaxes(dim0, dim1) if x.ndim else x
 
 

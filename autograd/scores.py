@@ -18,7 +18,9 @@ def softmax_slope(g: Array, out: Array, dim: int) -> Array:
 
         if rows.suits(out, dim):
             return rows.softmax_slope(g, out)
-    return out * (g - np.add.reduce(g * out, dim if g.ndim else None, keepdims=True))
+    slope = g - np.add.reduce(g * out, dim if g.ndim else None, None, None, True)
+    slope *= out
+    return slope
 
 
 def log_softmax_slope(g: Array, out: Array, dim: int) -> Array:

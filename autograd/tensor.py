@@ -39,21 +39,34 @@ Array = np.ndarray[Any, Any]
 class Source:
     """Of what, and how, a tensor is a view.
 
-    ``base`` is no view itself.  ``steps`` are (op, settings) that lead from it to the view; None
-    for a view made while nothing was recorded.  ``seen`` is the base's node when the view's own
-    node was made: an in-place write to the base, or to any view of it, gives the base a new one.
+    ``base`` is no view itself.  ``trail`` leads from it to the view: its last step as (the trail
+    before it, op, settings), so that one more takes no longer; () at the base, and None for a view
+    made while nothing was recorded.  ``seen`` is the base's node when the view's own node was
+    made: an in-place write to the base, or to any view of it, gives the base a new one.
     """
 
-    __slots__ = ("base", "seen", "steps")
+    __slots__ = ("base", "seen", "trail")
+
+    @property
+    def steps(self) -> tuple[tuple[Any, tuple[Any, ...]], ...] | None:
+        """The (op, settings) of the trail, from the base on."""
+        trail = self.trail
+        if trail is None:
+            return None
+        steps = []
+        while trail:
+            trail, op, settings = trail
+            steps.append((op, settings))
+        return tuple(reversed(steps))
 
     @property
     def is_one_of_several(self) -> bool:
         """Whether one function returned this view and others of the same base."""
         return any(op.name in ("unbind", "split") for op, _ in self.steps or ())
 
-    def __init__(self, base: Tensor, steps: tuple[Any, ...] | None, seen: Node | None):
+    def __init__(self, base: Tensor, trail: tuple[Any, ...] | None, seen: Node | None):
         self.base = base
-        self.steps = steps
+        self.trail = trail
         self.seen = seen
 
 
