@@ -40,7 +40,6 @@ from numpy import (
     tan,
     tanh,
     trunc,
-    where,
 )
 from numpy import arccos as acos
 from numpy import arccosh as acosh
@@ -203,6 +202,24 @@ def unpermute(x: Array, dims: tuple[int, ...]) -> Array:
     for new, old in enumerate(dims):
         order[old] = new
     return x.transpose(order)
+
+
+SMALL = 256  # elements of an array that is copied and written to sooner than `np.where` begins
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """``a`` where the condition is true, ``b`` elsewhere."""
+    if (
+        a.__class__ is int
+        and b.__class__ is np.ndarray
+        and b.size < SMALL
+        and b.dtype.kind == "f"
+        and condition.shape == b.shape
+    ):  # a cut-off gradient, in a third of the time
+        out = b.copy()
+        out[condition] = a
+        return out
+    return np.where(condition, a, b)
 
 
 SIZABLE = 2048  # elements from which a matrix may make a product that is worth sharing
