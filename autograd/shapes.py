@@ -6,7 +6,7 @@ Pure functions of arrays and tuples; nothing here knows a tensor.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -144,3 +144,10 @@ def infer(shape: Shape, total: int) -> Shape:
     elif known == total:
         return shape
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {total}")
+
+
+def unwound(trail: Any) -> Iterator[tuple[Any, ...]]:
+    """The links of a chain ``(earlier links, *link)``, the last first."""
+    while trail:
+        trail, *link = trail
+        yield tuple(link)
