@@ -45,8 +45,8 @@ def function({parameters}):
         made = new(Tensor)
         made.array = out
         made.source = None
-        {source}
         {nodes}
+        {source}
         if {none_wants} or (mode := recording()) is None:
             made.node = None
             return {answer}
@@ -254,7 +254,10 @@ def _canonical(op: Op, first: str, space: dict[str, Any], axes: Function | None)
         if p.kind is p.VAR_POSITIONAL:
             lines.append(f"{p.name} = size_of(_{p.name} if {p.name} is None else ({p.name},))")
         elif axes is not None and p.name.rstrip("012") == "dim":
-            line = f"{p.name} = axes({p.name}, ndim(op, {'tensors' if op.variadic else first}))"
+            count = f"ndim(op, {'tensors' if op.variadic else first})"
+            if not op.variadic:  # without a call, where that is possible
+                count = f"{first}.array.ndim if {first}.__class__ is Tensor else {count}"
+            line = f"{p.name} = axes({p.name}, {count})"
             lines += [f"if {p.name} is not None:", f"    {line}"] if p.default is None else [line]
             space["ndim"] = ndim
     return lines
@@ -333,10 +336,10 @@ def viewing(op: Op, x: Tensor, settings: tuple[Any, ...]) -> Source:
         base = x if known is None else known.base
         return Source(base, None, base.node)
     if known is None:
-        return Source(x, ((op, settings),), x.node)
-    node_of(x)  # brings `seen` up to date, if the base was written since
-    steps = known.steps
-    return Source(known.base, None if steps is None else (*steps, (op, settings)), known.seen)
+        return Source(x, ((), op, settings), x.node)
+    # `seen` is up to date: before this, the template asks for the node of x.
+    trail = known.trail
+    return Source(known.base, None if trail is None else (trail, op, settings), known.seen)
 
 
 SPACE["viewing"] = viewing

@@ -248,8 +248,12 @@ limit: int | None = None  # set by set_num_threads
 
 def threads() -> int:
     """How many threads may share a kernel's work."""
-    if limit is not None:
-        return limit
+    return allowed() if limit is None else limit
+
+
+@cache
+def allowed() -> int:
+    """How many threads the environment allows: asked once, for it takes 4 µs."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted):
         return int(wanted)
@@ -364,7 +368,7 @@ def _help(jobs: queue.SimpleQueue[_Job]) -> None:
         del job  # and with it the arrays
 
 
-forgotten_by_children: list[Callable[[], object]] = [crew.cache_clear]
+forgotten_by_children: list[Callable[[], object]] = [crew.cache_clear, allowed.cache_clear]
 
 
 def _after_fork() -> None:

@@ -206,7 +206,9 @@ def dot(a: Array, b: Array, bias: Array | None = None) -> Array:
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     c = np.empty((m, n), kind)
     size = kind.itemsize
-    by_rows = m >= n
+    # Rows also of a wide result of few terms, such as a weight's gradient: then its halves are
+    # whole, and stay in the caches of the cores whose threads go on to update them.
+    by_rows = m >= n or m >= 2 * FEW >= 2 * k
     step_a = 0 if not by_rows else size if ta == TRANSPOSED else lda * size
     step_b = 0 if by_rows else ldb * size if tb == TRANSPOSED else size
     table = TABLE.pack(

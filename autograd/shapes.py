@@ -5,7 +5,8 @@ Pure functions of arrays and tuples; nothing here knows a tensor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -71,7 +72,10 @@ def _spell(shapes: Sequence[Shape]) -> str:
 
 def axis_of(dim: Any, ndim: int) -> int:
     """One axis counted from the front; `IndexError` in PyTorch's words when out of range."""
-    if type(dim) is not int:
+    if type(dim) is int:
+        if 0 <= dim < ndim:
+            return dim
+    else:
         try:
             dim = dim.__index__()
         except AttributeError:
@@ -107,11 +111,18 @@ def size_of(shape: Sequence[Any]) -> Shape:
     """A size given as ``(2, 3)`` or as ``((2, 3),)``, as a tuple of ints."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = shape[0]
+    for n in shape:
+        if type(n) is not int:
+            break
+    else:
+        return tuple(shape)
     return tuple(n if type(n) is int else n.__index__() for n in shape)
 
 
 def infer(shape: Shape, total: int) -> Shape:
     """``shape`` with its one -1 replaced, so that it holds ``total`` elements."""
+    if math.prod(shape) == total and min(shape, default=0) >= 0:
+        return shape
     known, holes = 1, 0
     for n in shape:
         if n == -1:
@@ -133,3 +144,10 @@ def infer(shape: Shape, total: int) -> Shape:
     elif known == total:
         return shape
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {total}")
+
+
+def unwound(trail: Any) -> Iterator[tuple[Any, ...]]:
+    """The links of a chain ``(earlier links, *link)``, the last first."""
+    while trail:
+        trail, *link = trail
+        yield tuple(link)

@@ -26,6 +26,7 @@ from .device import CPU, Size, device
 from .dtypes import dtype
 from .format import tensor_repr
 from .layout import check_format, lies_in, strided
+from .shapes import unwound
 from .tape import Node
 
 if TYPE_CHECKING:  # what declarations install, for those who only read
@@ -39,21 +40,25 @@ Array = np.ndarray[Any, Any]
 class Source:
     """Of what, and how, a tensor is a view.
 
-    ``base`` is no view itself.  ``steps`` are (op, settings) that lead from it to the view; None
-    for a view made while nothing was recorded.  ``seen`` is the base's node when the view's own
-    node was made: an in-place write to the base, or to any view of it, gives the base a new one.
+    ``base`` is no view itself.  ``trail`` leads from it: (trail before, op, settings), () at the
+    base; None if nothing was recorded.  ``seen`` is the base's node when the view's own was made:
+    an in-place write to the base, or to any view of it, gives the base a new one.
     """
 
-    __slots__ = ("base", "seen", "steps")
+    __slots__ = ("base", "seen", "trail")
+
+    @property
+    def steps(self) -> tuple[tuple[Any, ...], ...] | None:  # (op, settings) from the base on
+        return None if self.trail is None else tuple(unwound(self.trail))[::-1]
 
     @property
     def is_one_of_several(self) -> bool:
         """Whether one function returned this view and others of the same base."""
         return any(op.name in ("unbind", "split") for op, _ in self.steps or ())
 
-    def __init__(self, base: Tensor, steps: tuple[Any, ...] | None, seen: Node | None):
+    def __init__(self, base: Tensor, trail: tuple[Any, ...] | None, seen: Node | None):
         self.base = base
-        self.steps = steps
+        self.trail = trail
         self.seen = seen
 
 

@@ -29,6 +29,7 @@ Array = np.ndarray[Any, Any]
 
 ALL = Slice(None)
 INT64 = np.dtype(np.int64)
+PLAIN = (int, type(None))
 
 
 # ---------------------------------------------------------------- reading
@@ -265,8 +266,11 @@ def checked_slice(part: Slice) -> Slice:
     """A slice that PyTorch takes, with ints for tensors; `ValueError` for steps backwards."""
     if part.step is not None and part.step <= 0:
         raise ValueError("step must be greater than zero; flip() reverses an axis")
-    if any(isinstance(v, Tensor) for v in (part.start, part.stop, part.step)):
-        bounds = (part.start, part.stop, part.step)
+    start, stop = part.start, part.stop
+    if part.step is None and start.__class__ in PLAIN and stop.__class__ in PLAIN:
+        return ALL if start is None is stop else part
+    if any(isinstance(v, Tensor) for v in (start, stop, part.step)):
+        bounds = (start, stop, part.step)
         return Slice(*(None if v is None else v.__index__() for v in bounds))
     if part == ALL:
         return ALL
