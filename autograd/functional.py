@@ -103,12 +103,13 @@ def _walk(
     if create_graph:
         with tape.enable_grad():
             return walk(roots, seeds, reading=TensorReading, inspect=watching, **options)
-    token = tape.stop_recording()  # what a user's Function does in its backward is not recorded
+    mode = tape.recording()
     try:
+        tape.set_mode(None)  # what a user's Function does in its backward is not recorded
         with np.errstate(all="ignore"):
             return walk(roots, seeds, inspect=watching, **options)
     finally:
-        tape.go_on_recording(token)
+        tape.set_mode(mode)
 
 
 def backward(

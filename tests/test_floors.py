@@ -21,7 +21,8 @@ FLOORS = [
     "scalar format version",
     "printer",
     "kernels",
-    "microkernels threads windows bands planes recurrence_kernels large products rows",
+    "microkernels threads windows bands planes recurrence_kernels large products rows "
+    "deferred",
     "direct",
     "direct_weight",
     "tape box_muller convolving",

@@ -40,8 +40,9 @@ def rehearse(nodes: Sequence[Node], roots: Sequence[int]) -> Rehearsal:
     for root in roots:
         node = nodes[root]
         pending[root] = np.ones(node.shape, dt.widen(np.empty(0, node.dtype)).dtype)
-    token = tape.stop_recording()
+    mode = tape.recording()
     try:
+        tape.set_mode(None)
         with np.errstate(all="ignore"):
             for i in range(len(nodes) - 1, -1, -1):
                 g = pending.pop(i, None)
@@ -55,7 +56,7 @@ def rehearse(nodes: Sequence[Node], roots: Sequence[int]) -> Rehearsal:
                     if found.stopped is not None:
                         break
     finally:
-        tape.go_on_recording(token)
+        tape.set_mode(mode)
     return found
 
 
