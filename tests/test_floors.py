@@ -21,8 +21,7 @@ FLOORS = [
     "scalar format version",
     "printer",
     "kernels",
-    "microkernels threads windows bands planes recurrence_kernels large products rows "
-    "deferred",
+    "microkernels threads windows bands planes recurrence_kernels large products rows deferred",
     "direct",
     "direct_weight",
     "tape box_muller convolving",
