@@ -214,6 +214,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
         and b.__class__ is np.ndarray
         and b.size < SMALL
         and b.dtype.kind == "f"
+        and condition.__class__ is np.ndarray
         and condition.shape == b.shape
     ):  # a cut-off gradient, in a third of the time
         out = b.copy()
