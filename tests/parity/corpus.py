@@ -45,7 +45,9 @@ LOOSER = {
     ("nn.functional.grid_sample", "float32"): (1e-3, "cubic weights of places with few digits"),
     ("nn.functional.normalize", "float32"): (2e-4, "sums that cancel"),
     ("nn.functional.poisson_nll_loss", "float32"): (1e-4, "sums that cancel"),
-    ("nn.functional.scaled_dot_product_attention", "float32"): (1e-4, "sums that cancel"),
+    # Against float64: PyTorch's gradient is 7.3e-5 off, ours 6.6e-5; and 5.9e-4 against 3.5e-4.
+    ("nn.functional.ctc_loss", "float32"): (1e-4, "logarithms of many alignments"),
+    ("nn.functional.scaled_dot_product_attention", "float32"): (1e-3, "sums that cancel"),
     ("pow", "float32"): (1e-4, "the logarithm of a power loses digits in both"),
     ("index_reduce", "float32"): (1e-4, "products of many numbers"),
     ("scatter_reduce", "float32"): (1e-4, "products of many numbers"),
