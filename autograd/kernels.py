@@ -45,7 +45,7 @@ from . import machine, polynomials, scalar
 from .printer import arguments, print_rule
 
 __all__ = ["Elementwise", "cache_folder", "compile", "elementwise", "erf", "launch"]
-__all__ += ["share", "threads"]
+__all__ += ["launch_pieces", "share", "threads"]
 
 Array = np.ndarray[Any, Any]
 
@@ -341,6 +341,17 @@ def launch(
         kernel(*[a[start * c : stop * c] if c else a for a, c in zip(arguments, cut, strict=True)])
 
     share(work, total, grain)
+
+
+def launch_pieces(kernel: Callable[..., Any], total: int, *arguments: Any) -> None:
+    """Call a kernel whose first argument is the numbers of the pieces to do, from several threads.
+
+    All of them see the other arguments whole.
+    """
+    grain = -(-total // (2 * threads()))
+    cut = (1,) + (0,) * len(arguments)
+    with np.errstate(all="ignore"):  # for the day the loop is Python's
+        launch(kernel, (np.arange(total), *arguments), total, grain, cut)
 
 
 @cache

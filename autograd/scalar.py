@@ -240,9 +240,7 @@ def _products() -> Any:
 
 def large_matmul(a: Array, b: Array) -> Array:
     """The products of matrices pair by pair, by several threads where that is worth it."""
-    from . import products
-
-    return products.matmul(a, b)
+    return _products().matmul(a, b)
 
 
 def matmul(a: Array, b: Array) -> Array:

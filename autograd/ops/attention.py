@@ -112,7 +112,7 @@ def _attended(
         return products.matmul(dropped, v, out=out), weights
     if not _chained(first[2], first[0], ("softmax_scores", scores, given), last[0]):
         products.matmul(q, k.swapaxes(-1, -2), scores)
-        _launch("softmax_scores", scores.size // scores.shape[-1], *given)
+        kernels.launch_pieces(_kernel("softmax_scores"), scores.size // scores.shape[-1], *given)
         products.matmul(scores, v, last[1])
     return last[1], scores
 
@@ -239,7 +239,7 @@ def _weights(scores: Array, mask: Array, scale: float, causal: bool) -> Array:
     given = _given(scores, mask, scale, causal)
     if given is None:
         return arithmetic.attention_weights(scores, mask, scale, causal)
-    _launch("softmax_scores", scores.size // scores.shape[-1], *given)
+    kernels.launch_pieces(_kernel("softmax_scores"), scores.size // scores.shape[-1], *given)
     return scores
 
 
@@ -266,7 +266,7 @@ def _scores_slope(weights: Array, slope: Array, noise: Array, scale: float) -> A
         slope = arithmetic.scores_slope(weights, slope)
         slope *= scale
         return slope
-    _launch("softmax_scores_back", slope.size // slope.shape[-1], *given)
+    kernels.launch_pieces(_kernel("softmax_scores_back"), slope.size // slope.shape[-1], *given)
     return slope
 
 
@@ -311,15 +311,6 @@ def _kernel(name: str) -> Any:
     }
     signature = f"void({pieces}, {settings[name]})"
     return kernels.compile(function, signature, contract=True, reorder=True, prepare=prepare)
-
-
-def _launch(name: str, rows: int, *arguments: Any) -> None:
-    """Let threads share the rows; all of them see whole arrays."""
-    grain = -(-rows // (2 * kernels.threads()))
-    with np.errstate(all="ignore"):  # for the day the loop is Python's
-        kernels.launch(
-            _kernel(name), (np.arange(rows), *arguments), rows, grain, (1,) + (0,) * len(arguments)
-        )
 
 
 def _chained(links: int, *steps: Any) -> bool:

@@ -114,7 +114,7 @@ def forward_of_rows(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[A
     x2 = flat(x, plan.view)
     given = x2, flat(weight, (width,)), flat(bias, (width,)), x.dtype.type(plan.eps), plan.centred
     mean, var, out = np.empty(rows, x.dtype), np.empty(rows, x.dtype), np.empty_like(x2)
-    _launch(kernel, rows, *given, mean, var, out)
+    kernels.launch_pieces(kernel, rows, *given, mean, var, out)
     return out.reshape(x.shape), mean.reshape(-1, 1), var.reshape(-1, 1)
 
 
@@ -130,18 +130,9 @@ def backward_of_rows(
     length = min(-(-rows // 8), ROWS)  # by the size alone: the bits do not depend on threads
     parts = -(-rows // length)
     sums = np.zeros((2, parts, width), x.dtype)
-    _launch(kernel, parts, *given, length, d_x, *sums)
+    kernels.launch_pieces(kernel, parts, *given, length, d_x, *sums)
     d_weight, d_bias = np.add.reduce(sums, 1)
     return d_x.reshape(x.shape), d_weight, d_bias
-
-
-def _launch(kernel: Any, total: int, *arguments: Any) -> None:
-    """Let threads share the pieces; all of them see whole arrays."""
-    grain = -(-total // (2 * kernels.threads()))
-    with np.errstate(all="ignore"):  # for the day the loop is Python's
-        kernels.launch(
-            kernel, (np.arange(total), *arguments), total, grain, (1,) + (0,) * len(arguments)
-        )
 
 
 # ---------------------------------------------------------------- runs
@@ -237,7 +228,7 @@ def forward_of_runs(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[A
     given = (x3, flat(weight, weights), flat(bias, weights), x.dtype.type(plan.eps), groups,
              by_channel)  # fmt: skip
     mean, var, out = np.empty(pieces, x.dtype), np.empty(pieces, x.dtype), np.empty_like(x3)
-    _launch(kernel, pieces, *given, mean, var, out)
+    kernels.launch_pieces(kernel, pieces, *given, mean, var, out)
     kept = tuple(1 if i in plan.axes else m for i, m in enumerate(plan.view))
     return out.reshape(x.shape), mean.reshape(kept), var.reshape(kept)
 
@@ -252,6 +243,6 @@ def backward_of_runs(
              var.ravel(), x.dtype.type(plan.eps), groups, by_channel)  # fmt: skip
     d_x = np.empty(shape, x.dtype)
     sums, along = np.empty((2, *shape[:2]), x.dtype)
-    _launch(kernel, pieces, *given, d_x, sums, along)
+    kernels.launch_pieces(kernel, pieces, *given, d_x, sums, along)
     d_bias, d_weight = (np.add.reduce(s.reshape(-1, weight.size), 0) for s in (sums, along))
     return d_x.reshape(x.shape), d_weight, d_bias
