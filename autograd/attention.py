@@ -97,23 +97,3 @@ def one_by_heads(x: Array, heads: int, batch_first: bool) -> Array:
     a, b, width = x.shape
     order = (0, 2, 1, 3) if batch_first else (1, 2, 0, 3)
     return x.reshape(a, b, heads, width // heads).transpose(order)
-
-
-def packed_attention_slope(
-    g: Array,
-    packed: Array,
-    mask: Array,
-    noise: Array,
-    weights: Array,
-    heads: int,
-    scale: float,
-    causal: bool,
-    batch_first: bool,
-) -> Array:
-    """The derivative of attention by its packed input."""
-    q, k, v = by_heads(packed, heads, batch_first)
-    g = one_by_heads(g, heads, batch_first)
-    out = np.empty(packed.shape, packed.dtype)
-    for part, d in zip("qkv", by_heads(out, heads, batch_first), strict=True):
-        d[...] = attention_slope(g, q, k, v, mask, noise, weights, scale, causal, part)
-    return out

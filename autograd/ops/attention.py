@@ -148,16 +148,17 @@ def _pull(g: Array, node: Any) -> tuple[Array | None, ...]:
     return d_q, d_k, d_v, d_mask, None
 
 
-def _pull_packed(g: Array, node: Any) -> tuple[Array | None, ...]:
+def _packed_slope(
+    g: Array, packed: Array, mask: Array, noise: Array, weights: Array, heads: int, scale: float,
+    causal: bool, batch_first: bool,
+) -> Array:  # fmt: skip
     """The derivative of `attend_packed`, each part written to where it belongs."""
-    packed, _, noise, weights = node.kept
-    heads, scale, _, batch_first = node.settings
     q, k, v = arithmetic.by_heads(packed, heads, batch_first)
     g = arithmetic.one_by_heads(g, heads, batch_first)
     out = np.empty(packed.shape, packed.dtype)
-    d_q, d_k, d_v = arithmetic.by_heads(out, heads, batch_first)
-    _by_inputs(g, q, k, v, noise, weights, scale, (d_q, d_k, d_v))
-    return out, None, None
+    into = arithmetic.by_heads(out, heads, batch_first)
+    _by_inputs(g, q, k, v, noise, weights, scale, into)
+    return out
 
 
 def _by_inputs(
@@ -188,7 +189,6 @@ def _by_inputs(
 
 
 registry["attend"].pull = _pull
-registry["attend_packed"].pull = _pull_packed
 
 
 # ---------------------------------------------------------------- gradients of gradients
@@ -213,7 +213,7 @@ def attention_slope(
     return slope @ k * scale if part == "q" else slope.mT @ q * scale
 
 
-@word(arrays=arithmetic.packed_attention_slope)
+@word(arrays=_packed_slope)
 def packed_attention_slope(
     g: Any, packed: Any, mask: Any, noise: Any, weights: Any, heads: int, scale: float,
     causal: bool, batch_first: bool,
