@@ -353,6 +353,10 @@ class Generator:
             )
         if count <= 0:
             raise RuntimeError(f"cannot sample n_sample <= 0 samples, but got {count}")
+        if weights.shape[-1] > 2**24:
+            raise RuntimeError(
+                f"number of categories cannot exceed 2^24, but got {weights.shape[-1]}"
+            )
         if not replacement and count > weights.shape[-1]:
             raise RuntimeError(
                 f"cannot sample n_sample={count} > prob_dist.size(-1)={weights.shape[-1]} "

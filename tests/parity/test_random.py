@@ -262,6 +262,7 @@ REFUSED = {
     "multinomial integers": lambda t: t.multinomial(t.tensor([1, 0]), 1),
     "multinomial dims": lambda t: t.multinomial(t.ones(2, 2, 2), 1),
     "multinomial none": lambda t: t.multinomial(t.ones(2), 0),
+    "multinomial categories": lambda t: t.multinomial(t.ones(2**24 + 1), 1),
     "poisson rate": lambda t: t.poisson(t.tensor([-1.0])),
     "negative size": lambda t: t.rand(-1),
     "a number for a generator": lambda t: t.rand(2, generator=5),
