@@ -132,7 +132,7 @@ def test_multiply_adds_are_counted_from_shapes():
     assert by_title(picture, "matmul").macs == 3 * 5 * 7
     assert by_title(picture, "relu").macs is None
     layer = nn.Linear(5, 7).graph(x, overlay="macs")
-    assert by_title(layer, "affine").macs == 3 * 5 * 7
+    assert by_title(layer, "linear").macs == 3 * 5 * 7
 
 
 def test_an_unknown_overlay_names_those_there_are():
@@ -185,7 +185,7 @@ def test_a_logarithm_of_zero_is_the_one_origin_and_the_rest_follows():
     picture = Layers().graph(rg.ones(2, 3), roll=False)
     assert marked(picture, "origin") == ["log"]
     ops = [box.title for box in picture.graph.boxes if box.role == "op" and "strange" in box.marks]
-    assert ops[-3:] == ["affine", "affine", "sum"]
+    assert ops[-3:] == ["linear", "linear", "sum"]
     notes = {box.title: box.notes for box in picture.graph.boxes}
     assert "inf arises here" in notes["log"]
     assert not any("arises" in note for title in notes if title != "log" for note in notes[title])
@@ -230,7 +230,7 @@ def test_a_leaf_or_an_input_that_is_not_finite_is_named():
     assert "NaN is in w and reaches the output" in rg.draw((w * w).sum(), {"w": w}).note
     model = nn.Linear(2, 1)
     picture = model.graph(rg.tensor([[1.0, float("inf")]]))
-    assert "comes into affine" in picture.note
+    assert "comes into linear" in picture.note
 
 
 def test_a_healthy_tape_has_no_marks():

@@ -131,7 +131,7 @@ def test_one_more_op_is_the_one_box_added():
     assert [box.title for box in back.graph.boxes if "removed" in box.marks] == ["relu"]
     titles = {box.id: box.title for box in picture.graph.boxes}
     gone = [(titles[e.source], titles[e.target]) for e in picture.graph.edges if e.gone]
-    assert gone == [("tanh", "affine")]
+    assert gone == [("tanh", "linear")]
     text = write_svg(picture.graph)
     assert 'class="node op added"' in text
     assert "+ relu" in picture.text

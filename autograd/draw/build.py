@@ -162,7 +162,7 @@ def summary(trace: Trace, ops: int) -> Box:
 
 def tallied(trace: Trace, members: Iterable[int]) -> tuple[tuple[str, int], ...]:
     """How often each op occurs among some nodes, most frequent first, then by name."""
-    kinds = [op.name for i in members if (op := trace.nodes[i].op) is not None]
+    kinds = [trace.title(i) for i in members if not trace.is_leaf(i)]
     return tuple(sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -239,7 +239,7 @@ class Drawing:
         if part.kind == "module":
             return self._module(part, id, common)
         return replace(
-            Box(id, "op", node.op.name, tuple(node.shape), dtype_text(node.dtype)),  # type: ignore[union-attr]
+            Box(id, "op", trace.title(first), tuple(node.shape), dtype_text(node.dtype)),
             name=trace.names.get(first, "") if part.times == 1 else "",
             times=part.times,
             ops=part.times,
@@ -331,7 +331,7 @@ class Drawing:
         memory, trace = self.trace.memory, self.trace
         older = {memory.oldest[b] for i in ops for b in memory.held(i)} - set(ops)
         return [
-            f"shares memory with what {trace.nodes[i].op.name} (n{i}) keeps"  # type: ignore[union-attr]
+            f"shares memory with what {trace.title(i)} (n{i}) keeps"
             for i in sorted(older)[:SHOWN_SHARERS]
         ]
 

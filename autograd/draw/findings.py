@@ -88,7 +88,7 @@ def spot(trace: Trace, i: int) -> str:
     name = trace.names.get(i, "")
     if node.op is None:
         return name or f"a leaf (n{i})"
-    return f"{node.op.name} (n{i})"
+    return f"{trace.title(i)} (n{i})"
 
 
 def said_of_values(trace: Trace, found: Findings) -> list[str]:

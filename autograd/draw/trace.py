@@ -59,6 +59,11 @@ class Trace:
         """What `tracing` saw of node i."""
         return None if self._facts is None else self._facts[i]
 
+    def title(self, i: int) -> str:
+        """What node i is called: the public function that made it where that was seen, or its op."""
+        facts, op = self.facts(i), self.nodes[i].op
+        return (facts.function if facts is not None else "") or (op.name if op is not None else "")
+
     @property
     def watched(self) -> bool:
         """Whether any of its ops were seen by `tracing`."""
