@@ -92,6 +92,15 @@ def test_vanishing_gradients_show_as_one_hue_after_another():
     assert picture.graph.scale.title == "gradient norm"
 
 
+def test_gradients_that_vanish_are_said_to():
+    x = rg.ones(4, requires_grad=True)
+    y = x.sin()
+    picture = rg.draw((y * 1e-6).sum(), {"x": x}, names={"y": y}, overlay="grad")
+    assert re.search(r"2e\+06 times smaller at x \(norm [\d.e-]+\) than at mul \(2\)", picture.note)
+    assert "times smaller" not in rg.draw(y.sum(), {"x": x}, overlay="grad").note
+    assert "times smaller" not in rg.draw((y * 1e-6).sum(), {"x": x}).note
+
+
 def test_the_bar_of_colours_is_in_order_in_grey_and_its_text_stands_out():
     stops = [overlay.colour(k / 100) for k in range(101)]
     lights = [overlay.luminance(c) for c in stops]

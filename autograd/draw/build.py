@@ -6,7 +6,7 @@ import fnmatch
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 from ..tape import FREED
@@ -30,6 +30,7 @@ from .words import (
 MOST_ARRAYS = 6  # kept arrays that a tooltip lists
 SHOWN_IDLE = 5
 SHOWN_SHARERS = 3
+WIDEST_RANGE = 1e4  # of gradient norms, before a picture of them speaks of it
 ROLLED_AT_ONCE = 20  # times max_nodes: with so many ops, rolling steps alone is not tried first
 
 
@@ -50,7 +51,7 @@ def build(
     """The graph of a trace, in at most as many boxes as the options say."""
     remarks = list(findings.notes)
     ops = sum(node.op is not None for node in trace.nodes)
-    title = f"{plural(ops, 'op')}, {plural(len(trace.nodes) - ops, 'leaf', 'leaves')}"
+    title = headline(trace, ops)
     if any(trace.freed):
         remarks.append(
             "backward has freed this tape, so what it kept is unknown: "
@@ -69,6 +70,8 @@ def build(
         boxes, scale = painted(boxes, options.overlay)
         if scale is None:
             remarks.append(f"nothing to show of {options.overlay!r} on this tape")
+        elif options.overlay == "grad":
+            remarks += said_of_range(boxes)
     return Graph(
         title,
         memory_line(trace),
@@ -78,6 +81,17 @@ def build(
         notes=tuple(remarks),
         scale=scale,
     )
+
+
+def headline(trace: Trace, ops: int) -> str:
+    """What the tape is of: how many ops and leaves, and the model, where all is of one."""
+    text = f"{plural(ops, 'op')}, {plural(len(trace.nodes) - ops, 'leaf', 'leaves')}"
+    seen = [facts for i in range(len(trace.nodes)) if (facts := trace.facts(i)) is not None]
+    models = {facts.calls[0].kind for facts in seen if facts.calls}
+    if len(models) != 1:
+        return text
+    size = sum(prod(node.shape) for i, node in enumerate(trace.nodes) if trace.is_parameter(i))
+    return f"{models.pop()}: {text}" + (f", {plural(size, 'parameter')}" if size else "")
 
 
 # ---------------------------------------------------------------- how much
@@ -158,6 +172,18 @@ def summary(trace: Trace, ops: int) -> Box:
         tally=tallied(trace, range(len(trace.nodes))),
         kept=None if any(trace.freed) else trace.memory.total,
     )
+
+
+def said_of_range(boxes: Sequence[Box]) -> list[str]:
+    """Between which boxes gradients differ by more than training usually bears."""
+    known = [(box.norm, box) for box in boxes if box.norm and isfinite(box.norm)]
+    (low, small), (high, large) = (pick(known, key=lambda one: one[0]) for pick in (min, max))
+    if low * WIDEST_RANGE > high:
+        return []
+    return [
+        f"the gradient is {high / low:.1g} times smaller at {small.heading} "
+        f"(norm {short_number(low)}) than at {large.heading} ({short_number(high)})"
+    ]
 
 
 def tallied(trace: Trace, members: Iterable[int]) -> tuple[tuple[str, int], ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .graph import Box, Edge, Graph, Mark, Role
 from .overlay import STOPS, colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
-from .words import LONGEST_TITLE, clipped, description, multiplicity, quoted, wrapped, xml
+from .words import LONGEST, LONGEST_TITLE, clipped, description, multiplicity, quoted, wrapped, xml
 
 
 def write_dot(graph: Graph) -> str:
@@ -45,7 +45,15 @@ def node(box: Box) -> str:
 def box_heading(box: Box) -> str:
     """What stands first in a box: its signs, the number it shares with its twin, its title."""
     signs = "".join(f"{SIGNS[mark].sign} " for mark in box.marks)
-    return f"{signs}{f'#{box.pair} ' if box.pair else ''}{clipped(box.heading)}"
+    return f"{signs}{f'#{box.pair} ' if box.pair else ''}{clipped(short_heading(box))}"
+
+
+def short_heading(box: Box) -> str:
+    """The heading; of a long name the last parts, which say most: its frame has the others."""
+    text = box.heading
+    while len(text) > LONGEST and "." in text.partition(" = ")[0]:
+        text = "…" + text.partition(".")[2]
+    return text
 
 
 def arrow(edge: Edge, *, upward: bool) -> str:

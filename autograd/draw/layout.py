@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 COLUMN_GAP = 22.0
-ROW_GAP = 40.0
+ROW_GAP = 36.0
 FRAME_HEAD, FRAME_FOOT = 18.0, 8.0  # what a frame takes above and under its boxes
 BEND_WIDTH = 10.0
 PORT_GAP = 20.0
@@ -53,7 +53,8 @@ class Layout:
 
     spots: list[Spot]
     routes: list[list[Link]]
-    row_ends: list[float]  # the lower end of each row
+    row_starts: list[float]  # the upper end of each row
+    row_ends: list[float]  # the lower
     width: float
     height: float
 
@@ -83,7 +84,7 @@ def layout(
     left = min(s.x - s.width / 2 for s in spots)
     heads, feet = frame_room(spots, nests, len(rows))
     y = heads[0]
-    row_ends = []
+    row_starts, row_ends = [], []
     for number, row in enumerate(rows):
         tallest = max(spots[i].height for i in row)
         for i in row:
@@ -91,12 +92,13 @@ def layout(
             spots[i].y = y + tallest / 2
             if spots[i].is_bend:
                 spots[i].height = tallest
+        row_starts.append(y)
         row_ends.append(y + tallest)
         y += tallest + feet[number]
         if number + 1 < len(rows):
             y += ROW_GAP + heads[number + 1]
     width = max(s.x + s.width / 2 for s in spots)
-    return Layout(spots, routes, row_ends, width, y)
+    return Layout(spots, routes, row_starts, row_ends, width, y)
 
 
 def frame_room(
@@ -162,7 +164,8 @@ def link(spots: list[Spot], edges: Sequence[tuple[int, int]]) -> list[list[Link]
             for row in passed:
                 if (a, row) not in bends:
                     bends[a, row] = len(spots)
-                    spots.append(Spot(BEND_WIDTH, 0.0, is_bend=True, row=row))
+                    leaf = spots[a].is_leaf
+                    spots.append(Spot(BEND_WIDTH, 0.0, is_leaf=leaf, is_bend=True, row=row))
                 stops.append(bends[a, row])
         stops.append(b)
         for p, q in pairwise(stops):

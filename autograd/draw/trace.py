@@ -60,7 +60,7 @@ class Trace:
         return None if self._facts is None else self._facts[i]
 
     def title(self, i: int) -> str:
-        """What node i is called: the public function that made it where that was seen, or its op."""
+        """What made node i: the public function that was called, where that was seen, or its op."""
         facts, op = self.facts(i), self.nodes[i].op
         return (facts.function if facts is not None else "") or (op.name if op is not None else "")
 

@@ -114,8 +114,8 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
     >>> x = rg.ones(2, requires_grad=True)
     >>> with rg.tracing():
     ...     y = (x * 0).log()
-    >>> print(rg.draw(y, names={"x": x}).note)
-    inf arises in log (n2) and reaches the output
+    >>> print(rg.draw(y, names={"x": x}).note)  # doctest: +ELLIPSIS
+    inf arises in log (n2) and reaches the output, at ...:2 in <module>: y = (x * 0).log()
     """
 
     def __init__(self, *models: Any, inputs: Mapping[str, Any] | None = None):
@@ -238,7 +238,7 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
         self._last = perf_counter()
 
     def _stack(self, start: FrameType) -> tuple[int, tuple[str, int, str] | None, str]:
-        """Every caller up to the block, the nearest one outside the package, the public function."""
+        """Every caller up to the block; the nearest outside the package; the public function."""
         site: list[tuple[int, int]] = []
         place, function = None, ""
         inside, layer = True, False  # of the block; at the layer, or the user, that called it
