@@ -109,6 +109,24 @@ def test_a_frame_closes_to_one_box_and_opens_again(drive, picture):
     assert seen["none"] == 0
 
 
+def test_an_overlay_goes_through_what_is_closed(drive):
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 2))
+    picture = model.graph(rg.ones(2, 4), overlay="grad")
+    seen = drive(
+        picture.as_html(),
+        """
+        press(all(".frame text").find(text => text.textContent.includes("0: Sequential")));
+        const node = document.querySelector(".node.module");
+        seen.text = node.textContent;
+        seen.fill = node.querySelector("path").style.fill;
+        seen.details = document.getElementById("details").textContent;
+        """,
+    )
+    tanh = next(box for box in picture.graph.boxes if box.title == "tanh")
+    assert f"up to {tanh.heat_text}" in seen["text"]
+    assert seen["fill"].startswith("rgb(")
+
+
 def test_search_finds_boxes_and_dims_the_rest(drive, picture):
     seen = drive(
         picture.as_html(),

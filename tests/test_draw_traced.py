@@ -223,6 +223,12 @@ def test_ops_have_the_names_they_are_called_by():
     assert {"softmax", "cumsum", "var", "norm", "mse_loss"} <= named
 
 
+def test_a_gate_is_called_by_its_cell_and_its_products_are_linear():
+    picture = nn.GRUCell(3, 4).graph(rg.ones(2, 3))
+    titles = [box.title for box in picture.graph.boxes if box.role == "op"]
+    assert titles == ["linear", "linear", "gru_cell"]
+
+
 def test_tracing_leaves_the_model_as_it_was():
     model = mlp()
     before = [(dict(m.__dict__), m) for m in model.modules()]

@@ -16,6 +16,8 @@ from ..tape import FREED, Node, newest_first
 from ..tensor import Parameter, Tensor
 from .tracer import Facts, known
 
+KNOWN_AS = {"affine": "linear", "linear_map": "linear"}  # what users call our ops
+
 
 class Trace:
     """The nodes a list of roots was computed from, oldest first; a node's index is its identity.
@@ -62,7 +64,9 @@ class Trace:
     def title(self, i: int) -> str:
         """What made node i: the public function that was called, where that was seen, or its op."""
         facts, op = self.facts(i), self.nodes[i].op
-        return (facts.function if facts is not None else "") or (op.name if op is not None else "")
+        name = "" if op is None else op.name
+        seen = facts.function if facts is not None else ""
+        return KNOWN_AS.get(name) or seen or name
 
     @property
     def watched(self) -> bool:
