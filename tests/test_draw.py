@@ -15,7 +15,7 @@ import pytest
 import retrograd as rg
 from hypothesis import given
 from hypothesis import strategies as st
-from retrograd.autograd.draw import Group, Picture, draw, picture, tape_text
+from retrograd.autograd.draw import Group, Picture, draw, picture
 from retrograd.autograd.draw.layout import layout
 from retrograd.autograd.draw.palette import DARK, LIGHT, LOOKS
 from retrograd.autograd.draw.svg import write_svg
@@ -282,42 +282,6 @@ def test_a_very_deep_tape_needs_no_deep_stack():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == "20002"
-
-
-# ---------------------------------------------------------------- text
-
-
-def test_text_lists_newest_first_with_lanes():
-    x = leaf(3)
-    h = x.exp()
-    assert tape_text(h + h.sin(), {"x": x}) == (
-        "3 ops, 1 leaf; keeps 12 B in 1 buffer\n"
-        "◆ output  (3,) float32\n"
-        "● add  (3,) float32\n"
-        "├─╮\n"
-        "│ ● sin  (3,) float32  keeps 12 B (all shared)\n"
-        "├─╯\n"
-        "● exp  (3,) float32  keeps 12 B\n"
-        "└─□ x  (3,) float32"
-    )
-
-
-def test_text_stops_at_its_limit_and_says_so():
-    lines = tape_text(*chain(100), lines=10).splitlines()
-    assert len(lines) <= 12
-    assert lines[-1].endswith("more down to the oldest")
-
-
-def test_text_does_not_list_every_leaf_of_a_wide_op():
-    lines = tape_text(rg.cat([leaf(1) for _ in range(100)])).splitlines()
-    assert len(lines) < 20
-    assert lines[-1] == "└─… 88 more leaves"
-
-
-def test_str_is_the_text_and_repr_one_line():
-    drawn = draw(*mlp())
-    assert str(drawn) == drawn.text
-    assert repr(drawn).startswith("<Picture: 7 ops, 4 leaves; keeps ")
 
 
 # ---------------------------------------------------------------- SVG

@@ -151,7 +151,8 @@ def test_steps_of_a_loop_are_drawn_as_one():
     assert len(five.graph.boxes) == len(fifty.graph.boxes) < 25
     assert "linear × 50" in headings(fifty)
     assert any(edge.loop for edge in fifty.graph.edges)
-    assert "↻ from" in fifty.text
+    assert "↻ [" in fifty.text
+    assert "↻ from" in fifty.as_text(tree=False)
     assert "what repeats is drawn once" in fifty.note
     whole = model.graph(rg.ones(2, 5, 3), roll=False, max_nodes=500)
     assert len(whole.graph.boxes) > 80

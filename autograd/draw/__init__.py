@@ -4,7 +4,8 @@ From the tape to the page in steps, each of which knows nothing of the next. `tr
 and the memory they keep, `tracer` what was seen while they were made, `findings` what is wrong
 with them (`rehearsal` runs backward for it, `health` judges). `roll` and `parts` decide what
 becomes one box, `build` writes the boxes, `views` turns them round, `overlay` paints numbers on
-them. `dot`, `svg`, `text`, `export` and `page` put them on paper, and `picture` chooses among them.
+them. `dot`, `svg`, `text`, `tree`, `export` and `page` put them on paper, and `picture` chooses
+among them.
 """
 
 from __future__ import annotations
@@ -172,8 +173,12 @@ def tape_text(
     *,
     names: Mapping[str, Any] | None = None,
     lines: int = MOST_LINES,
+    tree: bool | None = None,
 ) -> str:
-    """List the tape behind a tensor as text, newest op first, in about so many lines.
+    """List the tape behind a tensor as text, in about so many lines.
+
+    Where modules are known it is a tree of them, oldest op first, else lanes, newest op first;
+    `tree` decides.
 
     >>> import retrograd as rg
     >>> x = rg.ones(3, requires_grad=True)
@@ -184,7 +189,7 @@ def tape_text(
     ● mul  (3,) float32  keeps 12 B
     └─□ x  (3,) float32 ×2
     """
-    return draw(root, params, names=names).as_text(lines)
+    return draw(root, params, names=names).as_text(lines, tree=tree)
 
 
 def graph(self: Tensor, params: Any = None, **options: Any) -> Picture:

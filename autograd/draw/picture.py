@@ -27,6 +27,7 @@ from .graph import Graph
 from .page import write_page
 from .svg import write_svg
 from .text import MOST_LINES, write_text
+from .tree import write_tree
 
 TIME_LIMIT = 20.0  # seconds for one rung
 MOST_BOXES = 1500  # Graphviz takes seconds at this size, and half a minute at four thousand
@@ -80,12 +81,34 @@ class Picture:
 
     @property
     def text(self) -> str:
-        """The picture as lines of text, newest op first."""
+        """The picture as text: a tree where modules are known, else lanes."""
         return self.as_text()
 
-    def as_text(self, lines: int = MOST_LINES) -> str:
-        """The picture as text, of about so many lines."""
-        return write_text(self.graph, lines)
+    def as_text(self, lines: int = MOST_LINES, *, tree: bool | None = None) -> str:
+        """The picture as text, of about so many lines.
+
+        A tree has modules nested and what happens in them in order, a repeated block once.
+        Lanes, newest op first, show what goes where. Without `tree`, it is a tree where modules
+        are known.
+
+        >>> import retrograd as rg
+        >>> from retrograd import nn
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+        >>> print(model.graph(rg.ones(1, 2)))
+        Sequential: 2 ops, 2 leaves, 9 parameters; keeps 20 B in 2 buffers
+        □ input  (1, 2) float32
+        Sequential  (2 ops, keeps 20 B)
+        ├─ 0: Linear  (1 op, keeps 8 B)
+        │  ├─ □ 0.weight  (3, 2) float32
+        │  ├─ □ 0.bias  (3,) float32
+        │  └─ ● linear  (1, 3) float32  keeps 8 B
+        └─ 1: Tanh  (1 op, keeps 12 B)
+           └─ ● tanh  (1, 3) float32  keeps 12 B
+        ◆ output  (1, 3) float32
+        """
+        if tree is None:
+            tree = bool(self.graph.groups)
+        return write_tree(self.graph, lines) if tree else write_text(self.graph, lines)
 
     def as_svg(self) -> str:
         """The picture as our own SVG, with or without Graphviz: the same on every machine."""

@@ -115,7 +115,7 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
     >>> with rg.tracing():
     ...     y = (x * 0).log()
     >>> print(rg.draw(y, names={"x": x}).note)  # doctest: +ELLIPSIS
-    inf arises in log (n2) and reaches the output, at ...:2 in <module>: y = (x * 0).log()
+    inf arises in log (n2) and reaches the output, at ...
     """
 
     def __init__(self, *models: Any, inputs: Mapping[str, Any] | None = None):
