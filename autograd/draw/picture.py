@@ -24,6 +24,7 @@ from .diff import difference
 from .dot import dressed, legend_entries, write_dot
 from .export import write_json, write_mermaid
 from .graph import Graph
+from .onnx import write_onnx
 from .page import write_page
 from .svg import write_svg
 from .text import MOST_LINES, write_text
@@ -33,7 +34,7 @@ TIME_LIMIT = 20.0  # seconds for one rung
 MOST_BOXES = 1500  # Graphviz takes seconds at this size, and half a minute at four thousand
 FORMATS = ("svg", "png", "pdf")
 SUFFIXES = (
-    ".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".json", ".mmd", ".txt",
+    ".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".json", ".mmd", ".onnx", ".txt",
 )  # fmt: skip
 
 # What a rung runs in its own process: DOT comes in, a picture goes out.
@@ -129,6 +130,10 @@ class Picture:
         """The picture in Mermaid, which GitHub and others draw inside a page."""
         return write_mermaid(self.graph)
 
+    def as_onnx(self) -> bytes:
+        """The picture in ONNX's file format, which Netron opens: a graph to look at, not to run."""
+        return write_onnx(self.graph)
+
     def diff(self, other: Picture) -> Picture:
         """A picture of both tapes: what only `other` has is marked added, what it lacks removed.
 
@@ -158,9 +163,10 @@ class Picture:
         """Write the picture to a file and return its path.
 
         The suffix says what to write: .svg, .html (a page to explore, see `as_html`), .png, .pdf,
-        .dot (or .gv), .json, .mmd (Mermaid) or .txt. With `format`, as in graphviz, the suffix is
-        appended. Only Graphviz draws PNG and PDF: without it an .svg is written beside the path
-        asked for, with a warning. With `steps` a page opens at backward's first step.
+        .dot (or .gv), .json, .mmd (Mermaid), .onnx (for Netron) or .txt. With `format`, as in
+        graphviz, the suffix is appended. Only Graphviz draws PNG and PDF: without it an .svg is
+        written beside the path asked for, with a warning. With `steps` a page opens at backward's
+        first step.
 
         Raises `ValueError` for another suffix, and `OSError` if the file cannot be written.
         """
@@ -186,21 +192,25 @@ class Picture:
                 )
         else:
             self.rung, self._reasons = "text" if kind == "txt" else "source", []
-            data = self._written(kind, steps).encode(errors="replace")
+            data = self._written(kind, steps)
         write_whole(target, data)
         return target
 
     render = save
 
-    def _written(self, kind: str, steps: bool) -> str:
-        """The picture in a format that is text."""
+    def _written(self, kind: str, steps: bool) -> bytes:
+        """The picture in a format that needs no Graphviz."""
+        if kind == "onnx":
+            return self.as_onnx()
         if kind == "html":
-            return self.as_html(steps=steps)
-        if kind == "json":
-            return self.as_json()
-        if kind == "mmd":
-            return self.as_mermaid()
-        return f"{self.text}\n" if kind == "txt" else self.source
+            text = self.as_html(steps=steps)
+        elif kind == "json":
+            text = self.as_json()
+        elif kind == "mmd":
+            text = self.as_mermaid()
+        else:
+            text = f"{self.text}\n" if kind == "txt" else self.source
+        return text.encode(errors="replace")
 
     def _drawn(self, kind: str, time_limit: float) -> tuple[bytes, str]:
         """The picture in a format, or in SVG if nobody here can draw that; and which it is."""
