@@ -2,13 +2,18 @@
 
 ``python examples/gallery.py docs`` writes ``docs/gallery/*.svg``, a page that steps through a
 backward, and ``docs/gallery.md`` that shows them all. Nothing is trained; the whole takes seconds.
+``python examples/gallery.py --figures`` measures instead what drawing a large tape costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,8 +209,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", help="where; without one, a folder for a moment")
     parser.add_argument("--quick", action="store_true", help="the same: it is quick")
+    parser.add_argument("--figures", action="store_true", help="what drawing costs, and no files")
     options = parser.parse_args()
-    if options.folder is None:
+    if options.figures:
+        figures()
+    elif options.folder is None:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder))
     else:
@@ -229,6 +237,71 @@ def write(folder: Path) -> None:
             picture.save(folder / "gallery" / "backward.html", steps=True)
     (folder / "gallery.md").write_text("\n".join(text), encoding="utf-8")
     print(f"written to {folder}")
+
+
+def figures() -> None:
+    """Print how long large tapes take, how many boxes deep models have, and whether DOT is stable.
+
+    The time is the processor's, of picture, DOT and SVG together; the tape is made before.
+    """
+    tapes = {
+        "100,000 ops, all alike": lambda: alike(100_000),
+        "100,000 ops, mixed": lambda: mixed(100_000),
+        "40 doublings x = x + x": lambda: doubled(40),
+    }
+    for name, make in tapes.items():
+        root = make()
+        start = time.process_time()
+        picture = torch.draw(root)
+        size = len(picture.source) + len(picture.as_svg())
+        seconds = time.process_time() - start
+        print(f"{name:32} {seconds:8.3f} s  {len(picture.graph.boxes):4} boxes  {size:8,} bytes")
+    print(f"{'12-layer transformer':32} {len(transformer().graph.boxes):23} boxes")
+    for steps in (5, 50):
+        picture = LSTM(4, 8).graph(torch.randn(2, steps, 4))
+        print(f"{f'LSTM over {steps} steps':32} {len(picture.graph.boxes):23} boxes")
+    program = (
+        "import sys, gallery; gallery.torch.manual_seed(0); "
+        "sys.stdout.write(gallery.transformer().source)"
+    )
+    sources = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).resolve().parent,
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    print(f"DOT of two processes: {'the same bytes' if len(sources) == 1 else 'DIFFERENT'}")
+
+
+def alike(ops: int) -> Any:
+    """A chain of one op."""
+    h = torch.ones(2, requires_grad=True)
+    for _ in range(ops):
+        h = h.neg()
+    return h
+
+
+def mixed(ops: int) -> Any:
+    """Ops taken at random, on values taken from among the last hundred."""
+    generator = random.Random(0)
+    values = [torch.ones(2, requires_grad=True)]
+    for _ in range(ops):
+        a, b = generator.choices(values[-100:], k=2)
+        kind = generator.randrange(3)
+        values.append(a * b if kind == 0 else a + b if kind == 1 else a.sin())
+    return values[-1]
+
+
+def doubled(times: int) -> Any:
+    """Two to the power of `times` ways lead through so many ops."""
+    x = torch.ones(2, requires_grad=True)
+    for _ in range(times):
+        x = x + x
+    return x
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import weakref
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -114,6 +115,57 @@ def test_the_same_program_gives_the_same_dot_and_svg():
     first, second = draw(*mlp()), draw(*mlp())
     assert first.source == second.source
     assert write_svg(first.graph) == write_svg(second.graph)
+
+
+def test_another_process_gives_the_same_bytes():
+    """Whatever the seed of Python's hashes: nothing in a picture hangs on the order of a set."""
+    program = (
+        "import sys, retrograd as rg\n"
+        "from retrograd import nn\n"
+        "rg.manual_seed(0)\n"
+        "layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)\n"
+        "model = nn.TransformerEncoder(layer, 4)\n"
+        "for view in ('forward', 'both'):\n"
+        "    picture = model.graph(rg.ones(2, 5, 8), overlay='bytes', view=view)\n"
+        "    for text in (picture.source, picture.as_svg(), picture.as_html(), picture.text):\n"
+        "        sys.stdout.write(text)\n"
+        "    sys.stdout.flush(), sys.stdout.buffer.write(picture.as_onnx())\n"
+    )
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    )
+    assert len(first) > 10_000
+    assert first == second
+
+
+def quickest(function, rounds=3):
+    """The least processor time of some rounds, in seconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def test_a_hundred_thousand_ops_are_drawn_in_two_seconds():
+    h, params = chain(100_000)
+    drawn = []
+    assert quickest(lambda: drawn.append(draw(h, params).as_svg()), 2) < 2
+    assert len(drawn[0]) < 50_000
+
+
+def test_forty_doublings_are_drawn_in_a_tenth_of_a_second():
+    h = leaf(2)
+    for _ in range(40):
+        h = h + h
+    assert quickest(lambda: draw(h).source) < 0.1
 
 
 def test_inputs_without_gradient_are_counted_and_what_is_kept_of_them_is_shown():

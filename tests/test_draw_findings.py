@@ -342,6 +342,17 @@ def test_a_seeded_reference_cycle_is_found_and_a_sound_tape_has_none():
 # ---------------------------------------------------------------- looks
 
 
+def test_graphviz_gives_a_marked_box_the_line_of_the_legend():
+    source = Layers().graph(rg.ones(2, 3)).source
+    boxes = [line for line in source.splitlines() if '"legend' not in line]
+    strange = [line for line in boxes if " strange" in line]
+    origin = [line for line in boxes if " origin" in line]
+    assert strange
+    assert all('style="dashed,' in line for line in strange)
+    assert origin
+    assert all('style="solid,' in line for line in origin)
+
+
 def test_marks_differ_by_sign_and_line_as_well_as_colour():
     from retrograd.autograd.draw.palette import SIGNS
 
