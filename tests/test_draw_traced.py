@@ -139,6 +139,20 @@ def test_twelve_layers_are_drawn_as_one():
     assert "layers.* = Block × 12" in headings(collapsed)
 
 
+@pytest.mark.parametrize("layers", [4, 12, 48])
+def test_unasked_a_deep_transformer_takes_at_most_twenty_boxes(layers):
+    picture = Transformer(layers).graph(rg.ones(1, 3, 4))
+    assert len(picture.graph.boxes) <= 15
+    assert any(group.title == f"layers.*: Block × {layers}" for group in picture.graph.groups)
+
+
+def test_a_model_that_collapses_to_more_than_twenty_boxes_is_not_folded():
+    stages = [nn.Sequential(nn.Linear(4, k), nn.Tanh(), nn.Linear(k, 4)) for k in range(2, 27)]
+    picture = nn.Sequential(*stages).graph(rg.ones(2, 4))
+    assert 20 < len(picture.graph.boxes) <= 40
+    assert not any(box.role == "fold" for box in picture.graph.boxes)
+
+
 def test_a_deep_model_has_as_many_boxes_as_a_deeper_one():
     x = rg.ones(1, 3, 4)
     six, many = (Transformer(n).graph(x, roll=True) for n in (6, 24))

@@ -35,6 +35,7 @@ __all__ = [
 
 MOST_BOXES = 300
 MOST_BOXES_OF_MODULES = 40  # where modules are known, there is something better to collapse to
+BOXES_OF_LARGE_MODELS = 20  # aimed at if they are more
 
 Collapse = str | Sequence[str] | Callable[[str], bool] | None
 
@@ -155,7 +156,10 @@ def pictured(
             facts is not None and facts.calls
             for facts in map(trace.facts, range(min(len(trace.nodes), 2000)))
         )
-        settings = {**settings, "max_nodes": MOST_BOXES_OF_MODULES if modular else MOST_BOXES}
+        sizes = {"max_nodes": MOST_BOXES}
+        if modular:
+            sizes = {"max_nodes": MOST_BOXES_OF_MODULES, "goal": BOXES_OF_LARGE_MODELS}
+        settings |= sizes
     graph = build(trace, Options(roll=roll, **settings), found, failure)
     whole = graph
     if graph.groups or any(box.role == "module" for box in graph.boxes):

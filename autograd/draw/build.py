@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, prod
 from typing import Any
@@ -43,6 +43,7 @@ class Options:
     collapse: tuple[str, ...] | Callable[[str], bool] = ()
     roll: bool | None = None
     overlay: str = ""
+    goal: int = 0  # how few boxes to try for first, once there are more than `max_nodes`
 
 
 def build(
@@ -110,31 +111,37 @@ def arranged(trace: Trace, options: Options, ops: int) -> tuple[Net | None, list
     if roll is None:
         rolled = rolls(trace, steps=True, blocks=True)
         closed = closed_scopes(rolled, options.collapse)
-        net = Net(trace, rolled, depth=options.depth, closed=closed)
+    nets: list[Net] = []
+    fitting: tuple[Net, list[str]] | None = None
+    for net, said in collapsed(trace, rolled, closed, options, because):
+        nets.append(net)
         if len(net) <= most:
-            return net, said_of_rolls(net, because)
-    deepest = max((len(path) for path in rolled.paths), default=0)
-    before = net
-    for depth in range(min(deepest - 1, options.depth or deepest), 0, -1):
-        net = Net(trace, rolled, depth=depth, closed=closed)
-        if len(net) <= most:
-            said = f"modules are collapsed from depth {depth} on: {because}"
-            return net, [*said_of_rolls(net), said]
-    smaller = folded(net, rolled, most, depth=1 if deepest > 1 else options.depth, closed=closed)
-    if smaller is None and net is not before:
-        smaller = folded(before, rolled, most, depth=options.depth, closed=closed)
-    if smaller is not None:
-        hidden = sum(
-            not trace.is_leaf(i) for p in smaller.parts if p.kind == "fold" for i in p.members
-        )
-        return smaller, [
-            *said_of_rolls(smaller),
-            f"{hidden:,} of {plural(ops, 'op')} are folded away: {because}",
-        ]
+            fitting = fitting or (net, said)
+            if len(net) <= (options.goal or most):
+                return net, said
+    if fitting is not None:
+        return fitting
+    for net in reversed(nets[:1] + nets[1:][-1:]):
+        smaller = folded(net, rolled, most, depth=net.depth, closed=closed)
+        if smaller is not None:
+            return smaller, [*said_of_rolls(smaller), said_of_folds(smaller, ops, because)]
     return None, [
         f"this tape does not fold into max_nodes={most:,} boxes, so it is summed up: "
         "draw a smaller part of the program, or raise max_nodes"
     ]
+
+
+def collapsed(
+    trace: Trace, rolled: Rolls, closed: frozenset[str], options: Options, because: str
+) -> Iterator[tuple[Net, list[str]]]:
+    """The net as it is, then with modules collapsed one level after another, the deepest first."""
+    net = Net(trace, rolled, depth=options.depth, closed=closed)
+    yield net, said_of_rolls(net, because)
+    deepest = max((len(path) for path in rolled.paths), default=0)
+    for depth in range(min(deepest - 1, options.depth or deepest), 0, -1):
+        net = Net(trace, rolled, depth=depth, closed=closed)
+        said = f"modules are collapsed from depth {depth} on: {because}"
+        yield net, [*said_of_rolls(net), said]
 
 
 def closed_scopes(
@@ -159,6 +166,12 @@ def said_of_rolls(net: Net, because: str = "") -> list[str]:
         return []
     said = "what repeats is drawn once, with × how often"
     return [f"{said}: {because}" if because else said]
+
+
+def said_of_folds(net: Net, ops: int, because: str) -> str:
+    """How many ops are not drawn."""
+    hidden = sum(not net.trace.is_leaf(i) for p in net.parts if p.kind == "fold" for i in p.members)
+    return f"{hidden:,} of {plural(ops, 'op')} are folded away: {because}"
 
 
 def summary(trace: Trace, ops: int) -> Box:

@@ -64,7 +64,7 @@ class Net:
         closed: frozenset[str] = frozenset(),
         folds: Folds | None = None,
     ):
-        self.trace = trace
+        self.trace, self.depth = trace, depth
         labels: list[Hashable] = list(rolled.label)
         kinds: dict[Hashable, tuple[Kind, tuple[Scope, ...]]] = {}
         for i, node in enumerate(trace.nodes):
