@@ -152,7 +152,7 @@ def lstm() -> Any:
 
 def transformer() -> Any:
     """Twelve layers, drawn as one and collapsed to what fits."""
-    return Transformer().graph(torch.randn(2, 6, 16), max_nodes=20)
+    return Transformer().graph(torch.randn(2, 6, 16))
 
 
 def gru() -> Any:
