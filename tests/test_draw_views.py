@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from retrograd import nn
 from retrograd.autograd.draw import overlay, palette
 from retrograd.autograd.draw.dot import write_dot
+from retrograd.autograd.draw.layout import Spot
+from retrograd.autograd.draw.outline import outline
 from retrograd.autograd.draw.svg import write_svg
 
 NASTY = [
@@ -134,6 +136,9 @@ def test_one_more_op_is_the_one_box_added():
     assert gone == [("tanh", "linear")]
     text = write_svg(picture.graph)
     assert 'class="node op added"' in text
+    for theme in (palette.LIGHT, palette.DARK):
+        red, green, blue = (int(theme.marks["added"][k : k + 2], 16) for k in (1, 3, 5))
+        assert green > max(red, blue)
     assert "+ relu" in picture.text
 
 
@@ -318,6 +323,17 @@ def test_in_grey_every_kind_of_box_has_a_shape_of_its_own():
     assert all(set(roles) <= {"fold", "summary", "module"} for roles in shared)
     for role in ("fold", "summary", "module"):  # these say in words what they are
         assert palette.LOOKS[role].meaning
+
+
+def test_painted_in_one_colour_every_kind_of_box_is_another_drawing():
+    spot = Spot(120.0, 40.0)
+    drawn = {
+        role: outline(look.outline, "#cccccc", "#333333", spot)
+        for role, look in palette.LOOKS.items()
+    }
+    like = ("fold", "summary", "module")
+    assert len({drawn[role] for role in like}) == 1
+    assert len(set(drawn.values())) == len(drawn) - len(like) + 1
 
 
 def test_the_legend_has_what_was_painted_and_nothing_else():

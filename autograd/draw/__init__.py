@@ -85,6 +85,10 @@ def draw(
     ['x', 'mul', 'sum', 'output']
     """
     settings = checked(overlay, view, depth, collapse, max_nodes)
+    if names is not None and not isinstance(names, Mapping):
+        raise TypeError(
+            f"names must map names to tensors, as locals() does, not {type(names).__name__}"
+        )
     nodes = root_nodes(root)
     with no_collection():
         return pictured(nodes, params, names, settings, view, roll, backward)
@@ -119,7 +123,7 @@ def checked(
     elif isinstance(collapse, str):
         collapse = (collapse,)
     elif not callable(collapse):
-        collapse = tuple(collapse)
+        collapse = tuple(collapse) if isinstance(collapse, Sequence) else (collapse,)
         if not all(isinstance(pattern, str) for pattern in collapse):
             raise TypeError(
                 "collapse takes a pattern such as 'layers.*', several, or a function of a name"
@@ -262,9 +266,12 @@ def root_nodes(root: Any) -> list[Node]:
                 "the leaves before computing from them, outside no_grad()."
             )
         if not isinstance(node, Node):
+            remedy = "Give it the result of the computation, such as the loss."
+            if hasattr(item, "named_parameters"):
+                remedy = "A module draws itself, as it is called: model.graph(x)."
             raise TypeError(
                 f"draw() takes a tensor, a grad_fn, or a list of them, but {which} is of type "
-                f"'{type(item).__name__}'. Give it the result of the computation, such as the loss."
+                f"'{type(item).__name__}'. {remedy}"
             )
         nodes.append(node)
     if not nodes:

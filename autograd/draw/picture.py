@@ -171,6 +171,8 @@ class Picture:
         Raises `ValueError` for another suffix, and `OSError` if the file cannot be written.
         """
         target = Path(path)
+        if not target.name:
+            raise ValueError(f"cannot draw to {str(path)!r}: it names no file")
         if format is not None and target.suffix != f".{format}":
             target = target.with_name(f"{target.name}.{format}")
         elif not target.suffix:
