@@ -6,16 +6,7 @@ import retrograd as rg
 from retrograd import nn
 from retrograd.autograd.draw import Group, Picture, draw, tape_text
 
-
-def leaf(*shape):
-    return rg.ones(*shape, requires_grad=True)
-
-
-def chain(length):
-    h = leaf(2)
-    for _ in range(length):
-        h = rg.neg(h)
-    return h
+from .drawn import chain, leaf
 
 
 def network():
@@ -41,7 +32,7 @@ def test_text_lists_newest_first_with_lanes():
 
 
 def test_text_stops_at_its_limit_and_says_so():
-    lines = tape_text(chain(100), lines=10).splitlines()
+    lines = tape_text(*chain(100), lines=10).splitlines()
     assert len(lines) <= 12
     assert lines[-1].endswith("more down to the oldest")
 
@@ -131,7 +122,7 @@ def test_a_tree_without_modules_numbers_what_is_used_elsewhere():
 
 
 def test_a_tree_stops_at_its_limit_and_says_so():
-    text = tape_text(chain(100), lines=10, tree=True)
+    text = tape_text(*chain(100), lines=10, tree=True)
     assert len(text.splitlines()) == 11
     assert text.endswith("… 93 more lines")
 
