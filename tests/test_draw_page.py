@@ -241,7 +241,7 @@ for (const e of all("text, h1, h2, p, li, button, label, output, aside, #legend 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("options", [{}, {"overlay": "grad"}, {"view": "both"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"overlay": "grad"}], ids=str)
 def test_every_text_in_the_page_stands_out_as_the_browser_paints_it(drive, scheme, options):
     class Unsafe(nn.Module):
         def __init__(self):

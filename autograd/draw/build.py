@@ -193,8 +193,9 @@ def said_of_range(boxes: Sequence[Box]) -> list[str]:
     (low, small), (high, large) = (pick(known, key=lambda one: one[0]) for pick in (min, max))
     if low * WIDEST_RANGE > high:
         return []
+    times = float(f"{high / low:.0e}")
     return [
-        f"the gradient is {high / low:.1g} times smaller at {small.heading} "
+        f"the gradient is {times:,.0f} times smaller at {small.heading} "
         f"(norm {short_number(low)}) than at {large.heading} ({short_number(high)})"
     ]
 
