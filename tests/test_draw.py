@@ -8,6 +8,7 @@ import sys
 import time
 import weakref
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -323,6 +324,15 @@ def test_every_text_and_line_stands_out(theme):
         assert contrast(ink.text, ink.fill) >= 4.5
         assert contrast(ink.stroke, theme.page) >= 3
         assert contrast(ink.stroke, ink.fill) >= 3
+
+
+def test_many_leaves_of_one_op_stand_in_several_rows():
+    count = 30
+    edges = [(k, count) for k in range(count)]
+    plan = layout([(100.0, 40.0)] * (count + 1), [True] * count + [False], edges)
+    rows = Counter(spot.row for spot in plan.spots[:count])
+    assert sorted(rows.values()) == [6, 8, 8, 8]
+    assert plan.width < 0.6 * count * 122
 
 
 @given(st.data())

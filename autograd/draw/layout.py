@@ -14,8 +14,10 @@ from itertools import pairwise
 COLUMN_GAP = 22.0
 ROW_GAP = 36.0
 FRAME_HEAD, FRAME_FOOT = 18.0, 8.0  # what a frame takes above and under its boxes
+TIP_ROOM = 8.0  # between the title of a frame and an op under it, for the arrow that enters
 BEND_WIDTH = 10.0
 PORT_GAP = 20.0
+LEAVES_IN_ROW = 8  # of one op; more stand above them
 SWEEPS = 4
 MOST_BENDS = 40_000  # beyond it, long edges run straight, behind whatever stands in their way
 LEAF_PULL, OP_PULL = 0.0001, 1.0  # how straight the edges of leaves and of ops want to be
@@ -115,7 +117,8 @@ def frame_room(
     for spot, nest in zip(spots, nests, strict=False):
         begin = sum(first[group] == spot.row for group in nest)
         end = sum(last[group] == spot.row for group in nest)
-        heads[spot.row] = max(heads[spot.row], begin * FRAME_HEAD)
+        tip = TIP_ROOM if begin and not spot.is_leaf else 0.0
+        heads[spot.row] = max(heads[spot.row], begin * FRAME_HEAD + tip)
         feet[spot.row] = max(feet[spot.row], end * FRAME_FOOT)
     return heads, feet
 
@@ -141,6 +144,10 @@ def set_rows(spots: Sequence[Spot], edges: Sequence[tuple[int, int]]) -> None:
                 - (2 if spots[b].group in crowded and spots[b].group != spots[a].group else 1)
                 for b in out[a]
             )
+    for mine in into:
+        only = [a for a in mine if spots[a].is_leaf and not into[a] and len(out[a]) == 1]
+        for k, a in enumerate(only):
+            spots[a].row -= k // LEAVES_IN_ROW
     top = min(spot.row for spot in spots)
     for spot in spots:
         spot.row -= top

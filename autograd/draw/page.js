@@ -10,7 +10,7 @@ const groups = new Map(data.groups.map(group => [group.id, group]));
 const closed = new Set(data.closed);
 const LEAVES = new Set(["parameter", "leaf", "input", "idle"]);
 const HEIGHT = 16, PAD = 8, COLUMN_GAP = 22, ROW_GAP = 36, HEAD = 18, FOOT = 8;
-const TIP = 8, ENTRY = 14, CORNER = 8;
+const TIP = 8, ENTRY = 14, CORNER = 8, LEAVES_IN_ROW = 8;
 let view = {x: 0, y: 0, scale: 1}, chosen = null, shown = null, frame = -1, playing = null;
 
 function make(name, attributes = {}, text = null) {

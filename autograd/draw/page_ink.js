@@ -157,7 +157,7 @@ function drawFrames(plan) { // the frames, and their titles: which go on top of 
     const loops = [...plan.sides].filter(([e]) => ids.has(e.source) && ids.has(e.target));
     const inner = [...corners].filter(([id]) => groups.get(id).parent === group.id).map(c => c[1]);
     const left = Math.min(...mine.map(s => s.x - s.w / 2), ...inner.map(c => c.left)) - FOOT;
-    const top = Math.min(...mine.map(s => s.y - s.h / 2), ...inner.map(c => c.top)) - HEAD + 2;
+    const top = Math.min(...mine.map(s => s.y - s.h / 2 - (s.leaf ? 0 : TIP)), ...inner.map(c => c.top)) - HEAD + 2;
     const bottom = Math.max(...mine.map(s => s.y + s.h / 2), ...inner.map(c => c.bottom)) + FOOT - 2;
     const right = Math.max(...mine.map(s => s.x + s.w / 2), ...inner.map(c => c.right),
       ...loops.map(([, side]) => side), left + group.title.length * 6 + 20) + FOOT;

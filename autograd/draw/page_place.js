@@ -28,6 +28,10 @@ function place(nodes, edges) {
       spots[a].row = Math.min(...out[a].map(b => spots[b].row - gap(spots[a], spots[b])));
     }
   }
+  for (const mine of into) {
+    mine.filter(a => spots[a].leaf && !into[a].length && out[a].length === 1)
+      .forEach((a, k) => { spots[a].row -= Math.floor(k / LEAVES_IN_ROW); });
+  }
   const top = Math.min(...spots.map(s => s.row));
   for (const s of spots) s.row -= top;
 
@@ -142,7 +146,8 @@ function place(nodes, edges) {
   for (const s of spots) {
     if (s.bend) continue;
     const count = map => s.node.path.filter(group => map.get(group) === s.row).length;
-    heads[s.row] = Math.max(heads[s.row], HEAD * count(first));
+    const tip = count(first) && !s.leaf ? TIP : 0;
+    heads[s.row] = Math.max(heads[s.row], HEAD * count(first) + tip);
     feet[s.row] = Math.max(feet[s.row], FOOT * count(last));
   }
   let y = 0;

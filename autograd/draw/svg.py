@@ -12,7 +12,7 @@ from dataclasses import replace
 from .dot import box_heading
 from .edges import counted, edge_mark, loop_mark
 from .graph import Box, Graph, Group
-from .layout import FRAME_FOOT, FRAME_HEAD, Spot, layout
+from .layout import FRAME_FOOT, FRAME_HEAD, TIP_ROOM, Spot, layout
 from .outline import grounded, number, outline, text_mark, text_width
 from .overlay import colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
@@ -181,7 +181,11 @@ class Sheet:
         corners: dict[str, Corners] = {}
         for group in reversed(graph.groups):  # inner groups come after the ones round them
             members = inside[group.id]
-            mine = [end[1:] for end in ends if end[0] in members]
+            mine = [
+                (left, top - (0 if spot.is_leaf else TIP_ROOM), right, bottom)
+                for (id, left, top, right, bottom), (_, spot) in zip(ends, places, strict=True)
+                if id in members
+            ]
             if not mine:
                 continue
             for loop, x in zip(self.loops, self.sides, strict=True):
