@@ -238,6 +238,17 @@ def test_ops_have_the_names_they_are_called_by():
     assert {"softmax", "cumsum", "var", "norm", "mse_loss"} <= named
 
 
+def test_on_a_tape_nobody_watched_ops_have_public_names_too():
+    from retrograd.autograd.draw.trace import KNOWN_AS
+    from retrograd.autograd.op import registry
+
+    assert set(KNOWN_AS) <= set(registry)
+    assert all(hasattr(rg, name) or hasattr(nn.functional, name) for name in KNOWN_AS.values())
+    x = rg.rand(3, 4, requires_grad=True)
+    titles = [box.title for box in rg.draw((x.softmax(1) ** 2).var()).graph.boxes]
+    assert titles == ["leaf", "softmax", "pow", "var", "output"]
+
+
 def test_a_gate_is_called_by_its_cell_and_its_products_are_linear():
     picture = nn.GRUCell(3, 4).graph(rg.ones(2, 3))
     titles = [box.title for box in picture.graph.boxes if box.role == "op"]

@@ -16,7 +16,17 @@ from ..tape import FREED, Node, newest_first
 from ..tensor import Parameter, Tensor
 from .tracer import Facts, known
 
-KNOWN_AS = {"affine": "linear", "linear_map": "linear"}  # what users call our ops
+# What users call ops that have another name here, where nobody saw what they wrote.
+KNOWN_AS = {
+    "affine": "linear", "linear_map": "linear", "power": "pow", "softmax_along": "softmax",
+    "log_softmax_along": "log_softmax", "gelu_erf": "gelu", "gelu_tanh": "gelu",
+    "clamp_between": "clamp", "clamp_to": "clamp", "variance": "var", "product": "prod",
+    "length": "norm", "running_sum": "cumsum", "running_product": "cumprod",
+    "cross_entropy_of_classes": "cross_entropy", "squared_error": "mse_loss",
+    "norm_of_rows": "layer_norm", "norm_of_groups": "group_norm", "norm_of_channels": "batch_norm",
+    "attend": "scaled_dot_product_attention",
+}  # fmt: skip
+LINEAR = ("affine", "linear_map")  # a product inside another function is still a product
 
 
 class Trace:
@@ -66,7 +76,7 @@ class Trace:
         facts, op = self.facts(i), self.nodes[i].op
         name = "" if op is None else op.name
         seen = facts.function if facts is not None else ""
-        return KNOWN_AS.get(name) or seen or name
+        return KNOWN_AS.get(name, name) if not seen or name in LINEAR else seen
 
     @property
     def watched(self) -> bool:
