@@ -1,7 +1,8 @@
 """Draw the gallery: eight pictures of tapes, each of something one wants to see.
 
 ``python examples/gallery.py docs`` writes ``docs/gallery/*.svg``, a page that steps through a
-backward, and ``docs/gallery.md`` that shows them all. Nothing is trained; the whole takes seconds.
+backward, ``docs/gallery.md`` that shows them all, and ``docs/tape.svg``. Nothing is trained; the
+whole takes seconds.
 ``python examples/gallery.py --figures`` measures instead what drawing a large tape costs.
 """
 
@@ -184,6 +185,15 @@ def in_place() -> Any:
     return torch.draw(loss, {"w": w})
 
 
+def step() -> Any:
+    """One training step of a classifier of digits: what README shows."""
+    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    images, digits = torch.rand(64, 784), torch.randint(10, (64,))
+    with torch.tracing(model, inputs={"images": images}):
+        loss = nn.functional.cross_entropy(model(images), digits)
+    return torch.draw(loss, model, names={"loss": loss}, view="both")
+
+
 PICTURES: dict[str, tuple[str, Callable[[], Any]]] = {
     "mlp": ("A small network, forward and backward", mlp),
     "lenet": ("LeNet", lenet),
@@ -235,6 +245,8 @@ def write(folder: Path) -> None:
         print(f"{name:12} {picture.graph.title}, in {len(picture.graph.boxes)} boxes")
         if name == "mlp":
             picture.save(folder / "gallery" / "backward.html", steps=True)
+    torch.manual_seed(0)
+    (folder / "tape.svg").write_text(step().as_svg(), encoding="utf-8")
     (folder / "gallery.md").write_text("\n".join(text), encoding="utf-8")
     print(f"written to {folder}")
 
