@@ -305,13 +305,16 @@ function paintFrame() {
     const arrived = frame > 0 && LEAVES.has(node.role) && users.length > 0 && users.every(done);
     element.classList.toggle("done", executed);
     element.classList.toggle("arrived", arrived || node.role === "output");
+    element.classList.toggle("told", arrived && node.norm !== undefined);
     element.classList.toggle("now", node.members.some(box => turn.get(box.id) === frame));
     if ((executed || arrived) && node.norm !== undefined) {
       const norm = typeof node.norm === "number" ? Number(node.norm.toPrecision(3)) : node.norm;
       const head = executed ? turn.get(node.id) + ".  " : "";
-      const spot_of = executed ? {x: spot.w / 2 + 6, y: 4}
-        : {x: 0, y: -spot.h / 2 - 5, "text-anchor": "middle"}; // no edge enters a leaf from above
-      element.append(make("text", {class: "badge", ...spot_of}, `${head}‖g‖ = ${norm}`));
+      const where = executed ? {x: spot.w / 2 + 6, y: 4} // a leaf says it in place of its shape
+        : {x: 0, y: -spot.h / 2 + PAD + 13 + HEIGHT, "text-anchor": "middle"};
+      const badge = make("text", {class: "badge", ...where}, `${head}‖g‖ = ${norm}`);
+      if (!executed && node.ink) badge.style.fill = node.ink;
+      element.append(badge);
     }
   }
   for (const g of world.querySelectorAll(".edge")) {
