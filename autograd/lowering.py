@@ -11,6 +11,7 @@ Only `kernels` imports this, and late, because it loads Numba.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,16 @@ OPTIONS = {
 
 def lowered(function: Callable[..., Any], signature: str, fast: set[str]) -> Any:
     """What Numba makes of a function that returns nothing: its library is a module of LLVM."""
+    collecting = gc.isenabled()
+    gc.disable()  # many small objects are made, of which few can go before the end
+    try:
+        return _lowered(function, signature, fast)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _lowered(function: Callable[..., Any], signature: str, fast: set[str]) -> Any:
     with global_compiler_lock:
         arguments, _ = sigutils.normalize_signature(signature)
         flags = Flags()
