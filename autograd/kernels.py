@@ -34,7 +34,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -546,13 +546,16 @@ def inner(function: Callable[..., Any]) -> Any:
     """A function that LLVM puts in its caller's place, which lets it make vectors of the whole."""
     if _asked_for("NUMBA_DISABLE_JIT"):
         return function
-    if _asked_for("NUMBA_BOUNDSCHECK"):
-        import numba
+    if not _asked_for("NUMBA_BOUNDSCHECK"):
+        with suppress(
+            ImportError
+        ):  # of another version of Numba, which compiles all by itself then
+            from . import lowering
 
-        return numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)(function)
-    from .lowering import inner
+            return lowering.inner(function)
+    import numba
 
-    return inner(function)
+    return numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)(function)
 
 
 @lru_cache(maxsize=2)
