@@ -68,7 +68,7 @@ def pack(lowered: Any) -> bytes | None:
         else:
             return None
     name = lowered.fndesc.llvm_func_name
-    module = llvm.parse_bitcode(lowered.library._final_module.as_bitcode())
+    module = lowered.library._final_module
     numbers = [str(a.type) for a in module.get_function(name).arguments]
     entry = _entry(name, kinds, numbers)
     if entry is None:

@@ -392,12 +392,19 @@ USES_MEMORY = """
 import numpy as np
 from retrograd.autograd import kernels
 
+def twice(x):
+    return x + x
+
 def turned(x, out):
     copy = x.copy()
     for i in range(x.size):
-        out[i] = copy[-1 - i]
+        out[i] = twice(copy[-1 - i])
 
-kernel = kernels.compile(turned, "void(float64[::1], float64[::1])", source="turned")
+def prepare():
+    global twice
+    twice = kernels.inner(twice)
+
+kernel = kernels.compile(turned, "void(float64[::1], float64[::1])", source="t", prepare=prepare)
 out = np.zeros(3)
 kernels.launch(kernel, [np.arange(3.0), out], 3, 3)
 print(out.tolist(), type(kernel).__name__)
@@ -407,7 +414,7 @@ print(out.tolist(), type(kernel).__name__)
 @pytest.mark.usefixtures("kept")
 def test_what_needs_more_than_the_c_library_is_numba_s(folder):
     for _ in range(2):
-        assert run(USES_MEMORY, folder)[0] == "[2.0, 1.0, 0.0] CPUDispatcher"
+        assert run(USES_MEMORY, folder)[0] == "[4.0, 2.0, 0.0] CPUDispatcher"
         (file,) = files(folder)
         assert re.fullmatch(r"turned-[0-9a-f]{24}\.numba", file.name)
 
