@@ -388,6 +388,29 @@ def test_the_second_process_loads_what_the_first_compiled(folder):
     assert [(f.name, f.stat().st_mtime_ns) for f in files(folder)] == before
 
 
+STEP = """
+import sys
+import retrograd as rg
+from retrograd import nn
+net = nn.Sequential(
+    nn.Conv2d(1, 8, 5), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(8, 16, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(400, 10),
+)
+optimizer = rg.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+scores = net(rg.rand(64, 1, 28, 28))
+nn.functional.cross_entropy(scores, rg.randint(10, (64,))).backward()
+optimizer.step()
+print("numba" in sys.modules)
+"""
+
+
+@pytest.mark.usefixtures("kept")
+def test_all_of_a_network_is_kept_as_machine_code(folder):
+    assert run(STEP, folder)[0] == "True"
+    assert {file.suffix for file in files(folder)} == {".kernel"}
+    assert run(STEP, folder)[0] == "False"
+
+
 USES_MEMORY = """
 import numpy as np
 from retrograd.autograd import kernels
