@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,8 @@ class Op:
         self.shared = shared  # what several rules need and ask for by this name: computed once
         self.backward_name = "".join(p.title() for p in self.name.split("_") if p) + "Backward0"
         self.function: Callable[..., Any]
+        self.pull = self._derivative(ARRAY_WORDS, "node.kept")
+        self.pull_tensors = self._derivative(TENSOR_WORDS, "revive(node)")
 
         self.signature = inspect.signature(body)
         parameters = list(self.signature.parameters.values())
@@ -246,20 +249,22 @@ class Op:
                 revived.append(wrap(value, node if index == 0 else None))
         return tuple(revived)
 
-    def __getattr__(self, name: str) -> Any:
-        """Write the derivative functions when first asked for: import stays quick."""
-        if name == "pull":
-            self.pull = self._write_pull(ARRAY_WORDS, "node.kept")
-            return self.pull
-        if name == "pull_tensors":
-            self.pull_tensors = self._write_pull(TENSOR_WORDS, "revive(node)")
-            return self.pull_tensors
-        raise AttributeError(name)
+    def _derivative(self, words: Any, kept: str) -> Callable[..., Any]:
+        """The function that computes derivatives, which is written when it is first called.
 
-    def _write_pull(self, words: Any, kept: str) -> Callable[..., Any]:
+        So importing is quick, and reading the attribute in the walk is nothing but that.
+        """
         space: dict[str, Any] = {"__name__": __name__, "revive": self.revive}
-        exec(self.pull_source(words, kept, space), space)
-        return space["pull"]  # type: ignore[no-any-return]
+
+        def complete() -> Callable[..., Any]:
+            scratch: dict[str, Any] = {}
+            exec(self.pull_source(words, kept, space), scratch)
+            function.__code__ = scratch["pull"].__code__
+            return function
+
+        space["complete"] = complete
+        function = FunctionType(_first_pull.__code__, space, "pull")
+        return function
 
     def pull_source(self, words: Any, kept: str, space: dict[str, Any]) -> str:
         """The text of a function (g, node) → one derivative per input, None where none is wanted.
@@ -319,6 +324,10 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def _first_pull(g: Any, node: Node) -> Any:
+    return complete()(g, node)  # type: ignore[name-defined]  # noqa: F821
 
 
 # ---------------------------------------------------------------- calling

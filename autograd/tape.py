@@ -487,9 +487,12 @@ def walk(
         if kept and not keep:
             node.kept = FREED
         parent: Any
-        for parent, d in zip(node.inputs, ds):  # noqa: B905 - strict costs 4 % here
+        inputs, i = node.inputs, -1
+        for d in ds:  # and its parent, counted by hand: making a `zip` takes 0.1 µs
+            i += 1
             if d is None:
                 continue
+            parent = inputs[i]
             if d.shape != parent.shape and type(d) is not Many:
                 if not isinstance(d, Deferred):
                     d = to_shape(d, parent.shape)
