@@ -24,8 +24,17 @@ from . import scalar, version
 from .dtypes import dtype
 from .large import LARGE
 from .large import formula as large_formula
-from .printer import arguments, foreign_names, print_rule, read
-from .tape import Many, Node, recording, seals
+from .printer import (
+    Numbers,
+    arguments,
+    foreign_names,
+    names_of_numbers,
+    print_rule,
+    read,
+    straight_rule,
+    with_named_numbers,
+)
+from .tape import Many, Node, new_node, recording, seals
 from .tensor import Tensor, node_of, wrap
 
 Array = np.ndarray[Any, Any]
@@ -157,6 +166,7 @@ class Op:
         )
         if self.variadic:
             self.body = self._with_named_settings(body)
+        self.unary = len(self.inputs) == 1 and not self.variadic  # its rule gives its shape exactly
         self.rules = self._checked(rules)
         self.flat = all(rule is None for rule in self.rules.values())
         self._decide_what_to_keep()
@@ -269,7 +279,7 @@ class Op:
     def pull_source(self, words: Any, kept: str, space: dict[str, Any]) -> str:
         """The text of a function (g, node) → one derivative per input, None where none is wanted.
 
-        For `mul` it reads as follows; rules of kinds other than elementwise are called::
+        For `mul` it reads as follows; rules that branch are called::
 
             def pull(g, node):
                 b, a, = node.kept
@@ -279,6 +289,7 @@ class Op:
                 return (None if n0 is None else g * b, None if n1 is None else g * a,)
         """
         terms, large_terms, before = [], [], []
+        numbers: list[str] = []
         if self.shared is not None:
             asking = [r is not None and "shared" in arguments(r) for r in self.rules.values()]
             idle = " and ".join(f"n{i} is None" for i, asks in enumerate(asking) if asks)
@@ -294,8 +305,10 @@ class Op:
                 continue
             # One that has only one input was recorded because that wants a gradient.
             asks = f"None if n{index} is None else " if len(self.rules) > 1 and rule else ""
-            terms.append(asks + term)
             large_terms.append(asks + large)
+            if words is ARRAY_WORDS and self._is_formula:
+                term = with_named_numbers(term, numbers)
+            terms.append(asks + term)
         lines = ["def pull(g, node):"]
         if self.kept_names:
             lines.append(f"    {', '.join(self.kept_names)}, = {kept}")
@@ -307,20 +320,28 @@ class Op:
         if large_terms != terms and not self.variadic:
             lines.append(f"    if g.size >= {LARGE}:")
             lines.append(f"        return ({', '.join(large_terms)},)")
+        if numbers:
+            space["numbers"] = Numbers(numbers)
+            lines.append(f"    {names_of_numbers(numbers)} = numbers[g.dtype]")
         lines.append(f"    return ({', '.join(terms)},)")
         return "\n".join(lines)
+
+    @property
+    def _is_formula(self) -> bool:
+        """Whether the rules are formulas whose numbers are of the elements' type."""
+        return self.kind == "elementwise" and not self.settings
 
     def _term(self, rule: Rule | None, name: str, words: Any, space: dict[str, Any]) -> str:
         """The text of one derivative: its formula where it can be printed, else a call."""
         if rule is None:
             return "None"
-        if self.kind == "elementwise" and not self.settings:
-            used: set[str] = set()
-            text = print_rule(rule, used=used)
-            space.update({word: getattr(words, word) for word in used})
-            return text
-        space[name] = read(rule, words)
-        return f"{name}({', '.join(arguments(rule))})"
+        used: set[str] = set()
+        text = None if self.variadic else straight_rule(rule, used)
+        if text is None or not used.isdisjoint((*self.kept_names, *self.settings)):
+            space[name] = read(rule, words)
+            return f"{name}({', '.join(arguments(rule))})"
+        space.update({word: getattr(words, word) for word in used})
+        return text
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -388,7 +409,7 @@ def record(
         needs, nodes = _nodes(op, xs)
         if needs:
             kept = op.keep(needs, arrays, outs)
-            node = Node(nodes, kept, op, settings, outs[0])
+            node = new_node(nodes, kept, op, settings, outs[0])
             watch(node, kept, mode)
     first = wrap(outs[0], node)
     if len(outs) == 1:
