@@ -113,10 +113,8 @@ def size_of(shape: Sequence[Any]) -> Shape:
         shape = shape[0]
     for n in shape:
         if type(n) is not int:
-            break
-    else:
-        return tuple(shape)
-    return tuple(n if type(n) is int else n.__index__() for n in shape)
+            return tuple([n if type(n) is int else n.__index__() for n in shape])
+    return tuple(shape)
 
 
 def infer(shape: Shape, total: int) -> Shape:

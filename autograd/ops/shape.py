@@ -22,7 +22,15 @@ from ..tape import recording
 from ..tensor import Tensor, node_of, wrap
 
 
+def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+    out = x.reshape(shape)
+    if out.shape != shape and min(shape) < -1:
+        raise ValueError("NumPy takes any negative size for one to be inferred")
+    return out
+
+
 @movement(
+    quickly=_reshaped,
     d_x=lambda g, x_shape: s.reshape(g, x_shape),
     cases=[((2, 6), ((3, 4),)), ((4,), (2, 2)), ((2, 3), (-1,))],
 )
@@ -109,7 +117,9 @@ def unpermute(g: Any, dims: tuple[int, ...]) -> Any:
 )
 def transpose(x, /, dim0, dim1):
     """Two axes exchanged."""
-    return s.transpose(x, dim0, dim1) if x.ndim and dim0 != dim1 else x.view()
+    if dim0 == dim1 or not x.ndim:
+        return x.view()
+    return x.T if x.ndim == 2 else x.swapaxes(dim0, dim1)  # which takes twice as long
 
 
 @movement(d_x=lambda g, x_shape: s.sum_to(g, x_shape), cases=[((2, 1), (2, 3)), ((3,), (2, -1))])
