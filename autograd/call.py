@@ -57,7 +57,7 @@ def function({parameters}):
         made.source = None
         {nodes}
         {source}
-        if {none_wants} or (mode := recording()) is None:
+        if {none_wants} or {not_recording}:
             made.node = None
             return {answer}
         made.node = node = Node()
@@ -261,6 +261,7 @@ def source(
         recheck=_lines(recheck, 8),
         dtype="dtype_" if recheck else "out.dtype",
         source=_lines(_source(op, names[0], settings), 8),
+        not_recording="mode is None" if op.aliases else "(mode := recording()) is None",
         nodes=_lines([f"n{i} = {names[i]}.node if {names[i]}.source is None else "
                       f"node_of({names[i]})" for i in ruled], 8),
         none_wants=" and ".join(f"{n} is None" for n in nodes) if len(nodes) < 2
@@ -375,9 +376,9 @@ def _source(op: Op, first: str, settings: str) -> list[str]:
         return []
     shared = "base is x0.base or base.__class__ is not ndarray"
     return [
-        "base = out.base",
+        "base, mode = out.base, recording()",
         f"if base is x0 or (base is not None and ({shared})) or out is x0:",
-        f"    made.source = viewing(op, {first}, ({settings}))",
+        f"    made.source = viewing({first}, op, ({settings}), mode)",
     ]
 
 
@@ -409,7 +410,7 @@ def ndim(op: Op, x: Any) -> int:
     return x.array.ndim
 
 
-def viewing(op: Op, x: Tensor, settings: tuple[Any, ...]) -> Source:
+def viewing(x: Tensor, op: Op, settings: tuple[Any, ...], mode: Any) -> Source:
     """How the result of a movement is seen from the base of its memory."""
     made, known = Source(), x.source
     if known is None:
@@ -417,7 +418,7 @@ def viewing(op: Op, x: Tensor, settings: tuple[Any, ...]) -> Source:
     else:  # `seen` is up to date: before this, the template asks for the node of x
         made.base, made.seen, trail = known.base, known.seen, known.trail
         made.trail = None if trail is None else (trail, op, settings)
-    if recording() is None:
+    if mode is None:
         made.seen, made.trail = made.base.node, None
     return made
 

@@ -312,7 +312,7 @@ class Op:
         lines = ["def pull(g, node):"]
         if self.kept_names:
             lines.append(f"    {', '.join(self.kept_names)}, = {kept}")
-        if self.settings:
+        if any(n in self.settings for rule in self.rules.values() for n in self.names_of(rule)):
             lines.append(f"    {', '.join(self.settings)}, = node.settings")
         if len(self.rules) > 1:
             lines.append(f"    {', '.join(f'n{i}' for i in range(len(self.rules)))}, = node.inputs")

@@ -215,19 +215,13 @@ def where(condition: Any, a: Any, b: Any) -> Any:
         and condition.__class__ is ndarray
         and b.size < SMALL
         and condition.shape == b.shape
-        and _is_one(a, b)
-    ):  # a cut-off gradient, in half the time
+        and (a.dtype is b.dtype and not a.ndim if a.__class__ is ndarray
+             else a.__class__ is int and b.dtype.kind == "f")
+    ):  # a cut-off gradient, in half the time  # fmt: skip
         out = b.copy()
         out[condition] = a
         return out
     return np.where(condition, a, b)
-
-
-def _is_one(a: Any, b: Array) -> bool:
-    """Whether ``a`` is one number that an array like ``b`` can hold."""
-    if a.__class__ is ndarray:
-        return not a.ndim and a.dtype is b.dtype
-    return a.__class__ is int and b.dtype.kind == "f"
 
 
 SIZABLE = 2048  # elements from which a matrix may make a product that is worth sharing

@@ -443,16 +443,14 @@ def walk(
             heappush(heap, (-root.born, root))
         _gather(pending, ours, root, seed, plain)
 
-    following: Node | None = None  # the next node, known without the heap
-    ahead: Any = None  # its gradient
+    node: Any = None  # the next node, where that is known without the heap
+    g: Any = None  # its gradient
     while True:
-        if following is not None:
-            node, g, following = following, ahead, None
-        elif heap:
+        if node is None:
+            if not heap:
+                break
             node = heap.pop()[1] if len(heap) == 1 else heappop(heap)[1]
             g = pending.pop(node)
-        else:
-            break
         op: Any = node.op
         if rare:
             if node in tensor_hooks:
@@ -460,6 +458,7 @@ def walk(
             if node in goals:
                 reached[node] = g
             if leading is not None and node not in leading:
+                node = None
                 continue
             if node in seals and node.kept is not FREED:
                 version.check_seal(node.kept, seals[node], op.name)
@@ -484,13 +483,15 @@ def walk(
         if kept and not keep:
             node.kept = FREED
         parent: Any
+        following: Any
+        ahead: Any
         inputs = node.inputs
         if op.unary and not (heap or rare):  # nothing to gather: only leaves are pending
             parent, d = inputs[0], ds[0]
             if d.__class__ is ndarray and parent.op is not None:
-                following, ahead = parent, d
+                node, g = parent, d
                 continue
-        i = -1
+        following, ahead, i = None, None, -1
         for d in ds:  # and its parent, counted by hand: making a `zip` takes 0.1 µs
             i += 1
             if d is None:
@@ -518,6 +519,7 @@ def walk(
             pending[following] = ahead
             heappush(heap, (-following.born, following))
             following = None
+        node, g = following, ahead
 
     for leaf, g in pending.items():
         if isinstance(g, Deferred):

@@ -465,12 +465,15 @@ def _each_once(name: str, dims: Any, ndim: int) -> list[int]:
 @composite()
 def t(input: Any) -> Any:
     """The transpose of a matrix; a vector or scalar as it is."""
-    if input.array.ndim > 2:
+    ndim = input.array.ndim
+    if ndim == 2:
+        return transpose(input, 0, 1)
+    if ndim > 2:
         raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {input.array.ndim}D; "
+            f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D; "
             "use transpose(dim0, dim1) or mT"
         )
-    return transpose(input, 0, 1) if input.array.ndim == 2 else reshape(input, input.array.shape)
+    return reshape(input, input.array.shape)
 
 
 @word
