@@ -155,7 +155,7 @@ def write(
         named = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY}
         function.__kwdefaults__ = {**(scratch["function"].__kwdefaults__ or {}), **named}
         function.__code__ = scratch["function"].__code__.replace(co_name=op.name)
-        function.__dict__.pop("__signature__", None)
+        vars(function).pop("__signature__", None)
         return function
 
     space["complete"] = complete
