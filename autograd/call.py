@@ -155,7 +155,8 @@ def write(
         named = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY}
         function.__kwdefaults__ = {**(scratch["function"].__kwdefaults__ or {}), **named}
         function.__code__ = scratch["function"].__code__.replace(co_name=op.name)
-        vars(function).pop("__signature__", None)
+        if hasattr(function, "__signature__"):
+            del function.__signature__
         return function
 
     space["complete"] = complete
