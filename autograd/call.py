@@ -285,9 +285,11 @@ def _formula(
     if isinstance(space["body"], np.ufunc):
         if not numbers or op.promote == "bool":
             return None
-        (x,) = (f"x{i}" for i in numbers)
-        lines = [f"if {x} and {first}.size < {LARGE}:", f"    {x} = as_array({x}, {first}.dtype)"]
-        return f"body({', '.join(f'x{i}' for i in range(len(op.inputs)))})", lines
+        # The tape keeps the number, not the array: it is no memory that an op holds.
+        (at,) = numbers
+        ready = f"as_array(x{at}, {first}.dtype) if x{at} and {first}.size < {LARGE} else x{at}"
+        names = ("number" if i in numbers else f"x{i}" for i in range(len(op.inputs)))
+        return f"body({', '.join(names)})", [f"number = {ready}"]
     used: set[str] = set()
     try:
         text = print_body(op.body, {n: Text(f"x{i}") for i, n in enumerate(op.inputs)}, used)
