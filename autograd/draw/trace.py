@@ -18,8 +18,8 @@ from .tracer import Facts, known
 
 # What users call ops that have another name here, where nobody saw what they wrote.
 KNOWN_AS = {
-    "affine": "linear", "linear_map": "linear", "power": "pow", "softmax_along": "softmax",
-    "log_softmax_along": "log_softmax", "gelu_erf": "gelu", "gelu_tanh": "gelu",
+    "affine": "linear", "linear_map": "linear", "power": "pow",
+    "gelu_erf": "gelu", "gelu_tanh": "gelu",
     "clamp_between": "clamp", "clamp_to": "clamp", "variance": "var", "product": "prod",
     "length": "norm", "running_sum": "cumsum", "running_product": "cumprod",
     "cross_entropy_of_classes": "cross_entropy", "squared_error": "mse_loss",
