@@ -77,6 +77,8 @@ MISTAKES = {
     "mixed matmul": (lambda: A @ A.t().double(), RuntimeError, r"same dtype.*float != double"),
     "shift of floats": (lambda: A << 1, NotImplementedError, "not implemented for"),
     "and of floats": (lambda: A & A, NotImplementedError, "not implemented for"),
+    "softmax of ints": (lambda: rg.softmax(WHOLE, 0), NotImplementedError, r"int64.*\.float\(\)"),
+    "log_softmax of ints": (lambda: rg.log_softmax(WHOLE, 0), NotImplementedError, "not impl"),
     "gelu of ints": (lambda: rg.nn.functional.gelu(WHOLE), NotImplementedError, "not impl"),
     "mask of ints": (lambda: A.masked_fill(WHOLE, 0), RuntimeError, "boolean masks"),
     "gradient of ints": (

@@ -290,6 +290,7 @@ def test_an_error_in_a_part_reaches_the_caller(monkeypatch):
         kernels.share(work, 100, 10)
 
 
+@pytest.mark.usefixtures("compiler")  # as plain Python the elements take minutes
 def test_many_elements_from_four_threads_at_once(monkeypatch):
     monkeypatch.setattr(kernels, "limit", 2)
     x = np.random.default_rng(0).standard_normal(5 * kernels.GRAIN + 17).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 import retrograd as rg
@@ -9,6 +10,8 @@ from numpy.testing import assert_allclose
 from retrograd.autograd import rows
 
 F = rg.nn.functional
+# Compiled loops add up vectors; as plain Python they add a thousand terms one after another.
+ROUNDING = 3e-6 if numba.config.DISABLE_JIT == 0 else 1e-5
 SHAPES = [(64, 1024), (40, 1001), (30, 40, 50), (5000, 8)]
 
 
@@ -31,7 +34,7 @@ def test_softmax(name, shape):
     x.reshape(-1)[3] = -np.inf
     assert rows.suits(np.asarray(x, np.float32), -1)
     (y, d), (exact, exact_d) = both(lambda t: getattr(F, name)(t, -1), x, g)
-    assert_allclose(y, exact, rtol=3e-6, atol=3e-6)
+    assert_allclose(y, exact, rtol=3e-6, atol=ROUNDING)
     assert_allclose(d, exact_d, rtol=1e-4, atol=1e-5)
 
 

@@ -117,6 +117,8 @@ def softmax(x, /, dim, *, dtype=None):
         return rows.softmax(x)
     if not x.size:
         return x.copy()
+    if x.dtype.kind != "f":
+        raise _not_for_integers("softmax", x)
     out = np.exp(x - scores.largest(x, dim))
     out /= scores.total(out, dim)
     return out
@@ -132,8 +134,17 @@ def log_softmax(x, /, dim, *, dtype=None):
         return rows.log_softmax(x)
     if not x.size:
         return x.copy()
+    if x.dtype.kind != "f":
+        raise _not_for_integers("log_softmax", x)
     shifted = x - scores.largest(x, dim)
     return shifted - np.log(scores.total(np.exp(shifted), dim))
+
+
+def _not_for_integers(name: str, x: Any) -> NotImplementedError:
+    return NotImplementedError(
+        f"\"{name}\" not implemented for '{x.dtype.name}': convert the input with .float(), or "
+        "give dtype=torch.float32"
+    )
 
 
 @word
