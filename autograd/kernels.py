@@ -402,7 +402,7 @@ WORTH_COMPILING = 1 << 15  # elements from which a kernel beats NumPy's passes
 # Words that kernels compute as vectors; the others are calls of the C library.
 VECTOR_WORDS = {
     *("abs", "ceil", "copysign", "floor", "maximum", "minimum", "sign", "sqrt", "trunc", "where"),
-    "erf",  # NumPy has none at all
+    *("erf", "normal_cdf"),  # NumPy has none at all
 }
 
 SINGLES = {"exp", "expm1", "log1p", "tanh"}  # vectors in float32 only
@@ -544,16 +544,20 @@ def compiled_words(dtype: str) -> dict[str, Any]:
     def where(condition: Any, a: Any, b: Any) -> Any:
         return a if condition else b
 
+    def normal_cdf(x: Any) -> Any:
+        return 0.5 * (1 + math.erf(x * 0.7071067811865476))
+
     numpys = {"acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh",
               "atan": "arctan", "atan2": "arctan2", "atanh": "arctanh", "pow": "power",
               "round": "rint", "shift_left": "left_shift",
               "shift_right": "right_shift"}  # fmt: skip
     own = {"f": getattr(np, dtype), "where": inner(where), "erf": math.erf, "erfc": math.erfc}
+    own["normal_cdf"] = inner(normal_cdf)
     others = [w for w in scalar.SCALAR_WORDS if w not in own]
     words = own | {w: getattr(np, numpys.get(w, w)) for w in others}
     if dtype == "float32":
         space = {**vars(polynomials), "where": words["where"]}
-        for name in ("exp", "expm1", "log1p", "tanh", "erf"):
+        for name in ("exp", "expm1", "log1p", "tanh", "erf", "normal_cdf"):
             plain = FunctionType(getattr(polynomials, name).__code__, space, name)
             space[name] = words[name] = inner(plain)
     return words
