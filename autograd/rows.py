@@ -107,7 +107,7 @@ def _loop(name: str, axes: tuple[int, ...]) -> Callable[..., Any]:
     written = ["float32[::1]"] * (2 if name == "powers_rows" else 0)
     inputs = [readonly("float32", n) for n in axes[: len(axes) - len(written)]]
     signature = f"void({', '.join([*inputs, *written])}, float32[:, ::1])"
-    return compile(function, signature, contract=True, reorder=True, prepare=prepare)
+    return compile(function, signature, contract=True, reorder=True, wide=True, prepare=prepare)
 
 
 # ---------------------------------------------------------------- the loops

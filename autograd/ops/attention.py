@@ -336,7 +336,9 @@ def _kernel(name: str) -> Any:
         "softmax_scores_back": f"{write}, {read}, {read}, int64, float32, int64, int64",
     }
     signature = f"void({pieces}, {settings[name]})"
-    return kernels.compile(function, signature, contract=True, reorder=True, prepare=prepare)
+    return kernels.compile(
+        function, signature, contract=True, reorder=True, wide=True, prepare=prepare
+    )
 
 
 def _chained(*steps: Any) -> bool:
