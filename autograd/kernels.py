@@ -167,14 +167,16 @@ def compile(
     *,
     contract: bool = False,
     reorder: bool = False,
+    wide: bool = False,
     source: str | None = None,
     prepare: Callable[[], object] = lambda: None,
 ) -> Callable[..., Any]:
     """The machine code of a function for one signature, from disk where it is known.
 
     ``contract`` lets a product and a sum be rounded once, ``reorder`` sums be added up in another
-    order (in this function, not in those it calls).  ``source`` is what the function was
-    made of; if not given, the file it stands in.  ``prepare`` is called where the function is about
+    order (in this function, not in those it calls).  ``wide`` asks for the longest vectors, which
+    is for long loops with much to compute.  ``source`` is what the function was made of; if not
+    given, the file it stands in.  ``prepare`` is called where the function is about
     to be compiled, or called as it is.  With ``NUMBA_DISABLE_JIT=1`` the function itself.
     """
     if _asked_for("NUMBA_DISABLE_JIT"):
@@ -186,7 +188,7 @@ def compile(
     if folder is not None:
         if source is None:
             source = _text_of(function.__code__.co_filename)
-        parts = (_makers(), source, function.__name__, signature, f"{contract} {reorder}")
+        parts = (_makers(), source, function.__name__, signature, f"{contract} {reorder} {wide}")
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         path = folder / f"{function.__name__}-{digest[:24]}.kernel"
         payload = _read(path)
@@ -198,7 +200,7 @@ def compile(
     fast = {flag for flag, wanted in (("contract", contract), ("reassoc", reorder)) if wanted}
     with _said_if_it_takes_long(folder):
         if not checking and not (pickled and pickled.exists()):
-            payload = _packed(function, signature, fast)
+            payload = _packed(function, signature, fast, wide)
             known = payload and machine.load(payload)
             if payload and known:
                 if path is not None:
@@ -211,12 +213,14 @@ def _asked_for(variable: str) -> bool:
     return os.environ.get(variable, "0") not in ("", "0")
 
 
-def _packed(function: Callable[..., Any], signature: str, fast: set[str]) -> bytes | None:
+def _packed(
+    function: Callable[..., Any], signature: str, fast: set[str], wide: bool
+) -> bytes | None:
     """What `machine.load` turns into a kernel; None for one that needs Numba to run."""
     try:
         from .lowering import lowered
 
-        return machine.pack(lowered(function, signature, fast))
+        return machine.pack(lowered(function, signature, fast), wide)
     except Exception:  # another version of Numba or LLVM than the one this was written for
         return None
 
@@ -417,7 +421,7 @@ WORTH_COMPILING = 1 << 15  # elements from which a kernel beats NumPy's passes
 # Words that kernels compute as vectors; the others are calls of the C library.
 VECTOR_WORDS = {
     *("abs", "ceil", "copysign", "floor", "maximum", "minimum", "sign", "sqrt", "trunc", "where"),
-    "erf",  # NumPy has none at all
+    *("erf", "normal_cdf"),  # NumPy has none at all
 }
 
 SINGLES = {"exp", "expm1", "log1p", "tanh"}  # vectors in float32 only
@@ -458,8 +462,8 @@ class Elementwise:
                     space["formula"] = inner(space["formula"])
 
                 self.loop = compile(
-                    space[self.name], self.signature, contract=True, source=self.source,
-                    prepare=prepare,
+                    space[self.name], self.signature, contract=True, wide=True,
+                    source=self.source, prepare=prepare,
                 )  # fmt: skip
             return self.loop
 
@@ -566,16 +570,20 @@ def compiled_words(dtype: str) -> dict[str, Any]:
     def where(condition: Any, a: Any, b: Any) -> Any:
         return a if condition else b
 
+    def normal_cdf(x: Any) -> Any:
+        return 0.5 * (1 + math.erf(x * 0.7071067811865476))
+
     numpys = {"acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh",
               "atan": "arctan", "atan2": "arctan2", "atanh": "arctanh", "pow": "power",
               "round": "rint", "shift_left": "left_shift",
               "shift_right": "right_shift"}  # fmt: skip
     own = {"f": getattr(np, dtype), "where": inner(where), "erf": math.erf, "erfc": math.erfc}
+    own["normal_cdf"] = inner(normal_cdf)
     others = [w for w in scalar.SCALAR_WORDS if w not in own]
     words = own | {w: getattr(np, numpys.get(w, w)) for w in others}
     if dtype == "float32":
         space = {**vars(polynomials), "where": words["where"]}
-        for name in ("exp", "expm1", "log1p", "tanh", "erf"):
+        for name in ("exp", "expm1", "log1p", "tanh", "erf", "normal_cdf"):
             plain = FunctionType(getattr(polynomials, name).__code__, space, name)
             space[name] = words[name] = inner(plain)
     return words

@@ -54,7 +54,7 @@ CALLABLE = {"memcpy", "memmove", "memset"} | {
 # ---------------------------------------------------------------- from the compiler to the disk
 
 
-def pack(lowered: Any) -> bytes | None:
+def pack(lowered: Any, wide: bool = False) -> bytes | None:
     """The object code of what `lowering` made; None where it needs more than the C library."""
     import llvmlite.binding as llvm
     from numba import types
@@ -77,7 +77,8 @@ def pack(lowered: Any) -> bytes | None:
     for function in module.functions:
         if not function.is_declaration and function.name != "entry":
             function.linkage = "internal"
-    machine = lowered.library.codegen._tm
+    codegen = lowered.library.codegen
+    machine = _widest(codegen) if wide else codegen._tm
     settings = llvm.create_pipeline_tuning_options(speed_level=2)
     settings.loop_vectorization = True
     passes = llvm.create_pass_builder(machine, settings)
@@ -88,6 +89,21 @@ def pack(lowered: Any) -> bytes | None:
         return None
     facts = {"kinds": kinds, "outside": sorted(outside)}
     return json.dumps(facts).encode() + b"\n" + machine.emit_object(module)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def _widest(codegen: Any) -> Any:
+    """Numba's own target, with the longest vectors of processors that are not slowed down by them.
+
+    LLVM prefers half of AVX-512, because its first processors lowered their clock for the whole.
+    """
+    import llvmlite.binding as llvm
+
+    options: dict[str, Any] = {"opt": 3}
+    codegen._customize_tm_options(options)
+    if "+avx512vbmi2" in options["features"]:
+        options["features"] += ",-prefer-256-bit"
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(**options)
 
 
 SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "uint8": 1, "int8": 1, "uint32": 4,

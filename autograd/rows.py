@@ -18,12 +18,13 @@ from . import kernels, polynomials
 from .kernels import compile, readonly
 
 __all__ = ["log_softmax", "log_softmax_slope", "powers", "scaled", "softmax", "softmax_slope"]
-__all__ += ["suits"]
+__all__ += ["column_sums", "suits"]
 
 Array = np.ndarray[Any, Any]
 
 LARGE = 1 << 15  # elements
 GRAIN = 1 << 14  # elements that one thread takes at a time
+PARTS = 8  # of the rows of a matrix that are added up
 
 
 def suits(x: Array, dim: int) -> bool:
@@ -67,6 +68,19 @@ def scaled(x: Array, factor: Array) -> Array:
     return _over_rows(scaled_rows, x, factor)
 
 
+def column_sums(x: Array) -> Array:
+    """The sum of a matrix's rows: that of parts, as many for any number of threads."""
+    width, length = x.shape[1], len(x) // PARTS
+    if length < 8 or width < 8:
+        return np.asarray(np.add.reduce(x, 0))
+    sums = np.zeros((PARTS, width), np.float32)
+    loop = _loop("column_sums_rows", (2,))
+    kernels.launch(loop, [x[: PARTS * length], sums], PARTS, 1, [length, 1])
+    total = np.add.reduce(sums, 0)
+    total += np.add.reduce(x[PARTS * length :], 0)
+    return np.asarray(total)
+
+
 def _over_rows(function: Callable[..., Any], *arrays: Array) -> Array:
     shape = arrays[0].shape
     width = shape[-1]
@@ -93,7 +107,7 @@ def _loop(name: str, axes: tuple[int, ...]) -> Callable[..., Any]:
     written = ["float32[::1]"] * (2 if name == "powers_rows" else 0)
     inputs = [readonly("float32", n) for n in axes[: len(axes) - len(written)]]
     signature = f"void({', '.join([*inputs, *written])}, float32[:, ::1])"
-    return compile(function, signature, contract=True, reorder=True, prepare=prepare)
+    return compile(function, signature, contract=True, reorder=True, wide=True, prepare=prepare)
 
 
 # ---------------------------------------------------------------- the loops
@@ -173,3 +187,10 @@ def scaled_rows(x: Any, factor: Any, result: Any) -> None:
     for r in range(x.shape[0]):
         for k in range(x.shape[1]):
             result[r, k] = x[r, k] * factor[r]
+
+
+def column_sums_rows(x: Any, result: Any) -> None:
+    """The sum of all rows, added to the first of the result."""
+    for r in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            result[0, k] += x[r, k]

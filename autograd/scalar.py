@@ -61,9 +61,9 @@ Region = tuple[tuple[Any, ...], Any]  # steps of views, then an index or None: p
 SCALAR_WORDS = (
     *("abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "copysign"),
     *("cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_divide", "fmod"),
-    *("hypot", "isnan", "log", "log10", "log1p", "log2", "maximum", "minimum", "pow", "remainder"),
-    *("round", "shift_left", "shift_right", "sign", "signbit", "sin", "sinh", "sqrt", "tan"),
-    *("tanh", "trunc", "where"),
+    *("hypot", "isnan", "log", "log10", "log1p", "log2", "maximum", "minimum", "normal_cdf"),
+    *("pow", "remainder", "round", "shift_left", "shift_right", "sign", "signbit", "sin", "sinh"),
+    *("sqrt", "tan", "tanh", "trunc", "where"),
 )
 
 
@@ -88,6 +88,11 @@ def erfc(x: Any) -> Any:
     if x.dtype.kind != "f":
         raise TypeError("erfc is of floats")
     return _each(math.erfc, x)
+
+
+def normal_cdf(x: Any) -> Any:
+    """``½ (1 + erf(x/√2))``: how likely a standard normal number is below ``x``."""
+    return 0.5 * (1 + erf(x * 0.7071067811865476))
 
 
 def _each(function: Any, x: Array) -> Array:

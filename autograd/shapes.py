@@ -15,14 +15,20 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
+LARGE = 1 << 17  # elements from which adding them up is worth the threads of a kernel
+
 
 def sum_to(g: Array, shape: Shape) -> Array:
     """Undo broadcasting: add up the axes along which ``shape`` was stretched to ``g.shape``."""
     if g.shape == shape:
         return g
     lead = g.ndim - len(shape)
-    if lead == 1 and g.shape[1:] == shape:  # the bias of a batch
-        return np.asarray(np.add.reduce(g, 0))
+    if lead > 0 and g.shape[lead:] == shape:  # the bias of a batch
+        if g.size >= LARGE and g.dtype.char == "f" and g.flags.c_contiguous:
+            from . import rows
+
+            return rows.column_sums(g.reshape(-1, math.prod(shape))).reshape(shape)
+        return np.asarray(np.add.reduce(g, 0 if lead == 1 else tuple(range(lead))))
     stretched = (i for i, n in enumerate(shape, lead) if n == 1 and g.shape[i] != 1)
     total = np.add.reduce(g, axis=(*range(lead), *stretched), keepdims=True)
     return total.reshape(shape)

@@ -27,6 +27,7 @@ import numpy as np
 
 from . import dtypes, hooks, version
 from .deferred import Deferred, settled
+from .large import added
 from .shapes import sum_to
 
 if TYPE_CHECKING:
@@ -551,7 +552,7 @@ def _gather(pending: dict[Node, Any], ours: set[Node], node: Node, d: Any, plain
         np.add(before, d, before)
     else:
         # The first sum makes fresh memory: `before` may be shared with other nodes' gradients.
-        pending[node] = total = before + d
+        pending[node] = total = added(before, d)
         if plain and type(total) is np.ndarray:
             ours.add(node)
 

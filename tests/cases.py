@@ -225,5 +225,6 @@ NUMBERS = SimpleNamespace(
     | {"remainder": lambda a, b: a % b, "floor_divide": lambda a, b: a // b}
     | {"shift_left": lambda a, b: a << b, "shift_right": lambda a, b: a >> b}
     | {"sign": _sign, "signbit": lambda x: math.copysign(1.0, x) < 0}
+    | {"normal_cdf": lambda x: 0.5 * (1 + math.erf(x * 0.7071067811865476))}
     | {"where": lambda condition, a, b: a if condition else b}
 )

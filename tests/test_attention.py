@@ -106,6 +106,20 @@ def test_compiled_passes_compute_what_the_steps_do(settings, monkeypatch):
         assert_allclose(mine, steps, rtol=2e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize(("queries", "keys"), [(160, 160), (200, 130), (130, 200)])
+def test_blocks_below_the_diagonal_are_all_that_a_causal_mask_leaves(queries, keys):
+    shapes = (queries, 32), (keys, 32), (keys, 24)
+    exact = [rg.randn(3, 4, *s, dtype=rg.float64, requires_grad=True) for s in shapes]
+    rounded = [x.detach().float().requires_grad_() for x in exact]
+    results = []
+    for inputs in (exact, rounded):
+        out = F.scaled_dot_product_attention(*inputs, is_causal=True)
+        out.sin().sum().backward()
+        results.append([out.detach().array, *[x.grad.array for x in inputs]])
+    for right, mine in zip(*results, strict=True):
+        assert_allclose(mine, right, rtol=1e-4, atol=2e-5)
+
+
 def test_complaints_name_what_is_wrong():
     x = rg.randn(5, 3, 8)
     layer = nn.MultiheadAttention(8, 2)

@@ -50,6 +50,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 UPWARD = {
     ("recurrence", "recurrence_kernels"): "long sequences are worth loading the compiler for",
     ("scores", "rows"): "large rows have a loop of their own",
+    ("shapes", "rows"): "and so has adding them up",
     ("scalar", "products"): "large products are shared by the kernels' threads",
     ("scalar", "kernels"): "many elements are worth loading the compiler for",
     ("tape", "tensor"): "hooks are shown tensors, which the walk itself does without",

@@ -71,3 +71,12 @@ def test_second_derivatives_through_a_loop():
     (g,) = rg.autograd.grad((F.softmax(y, -1) ** 2).sum(), y, create_graph=True)
     (exact,) = rg.autograd.grad((g * g).sum(), y)
     assert_allclose(h.numpy(), exact.numpy(), rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(1003, 384), (16, 64, 130), (20, 10_000), (200_000, 1)])
+def test_the_gradient_of_a_bias(shape):
+    g = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    bias = rg.zeros(shape[-1], requires_grad=True)
+    (rg.zeros(shape) + bias).backward(rg.tensor(g))
+    exact = g.reshape(-1, shape[-1]).sum(0, dtype=np.float64)
+    assert_allclose(bias.grad.numpy(), exact, rtol=1e-5, atol=3e-4)

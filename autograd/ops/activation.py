@@ -26,13 +26,12 @@ def relu(x):
 
 @elementwise(
     ints="refuse",
-    d_x=lambda g, x: g * (0.5 * (1 + s.erf(x * 0.7071067811865476))
-                          + x * (0.3989422804014327 * s.exp(-0.5 * x * x))),
+    d_x=lambda g, x: g * (s.normal_cdf(x) + x * (0.3989422804014327 * s.exp(-0.5 * x * x))),
     public=False, method=False, inplace=False,
 )  # fmt: skip
 def gelu_erf(x):
     """``x · Φ(x)``, with the normal distribution function Φ (Hendrycks and Gimpel 2016)."""
-    return x * (0.5 * (1 + s.erf(x * 0.7071067811865476)))
+    return x * s.normal_cdf(x)
 
 
 # `t` in the rule is tanh(√(2/π)·(x + 0.044715·x³)), found again from out = x·(1 + t)/2.

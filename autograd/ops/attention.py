@@ -6,6 +6,7 @@ are; the products are matrix products.
 
 from __future__ import annotations
 
+import math
 from functools import cache, lru_cache
 from types import FunctionType
 from typing import Any
@@ -25,6 +26,7 @@ Array = np.ndarray[Any, Any]
 
 announce("attention_slope", "packed_attention_slope")
 
+BLOCK = 64  # rows of scores, of which a causal mask spares those columns that all of them miss
 NOTHING = np.zeros((), bool)  # a mask, or noise, that is none
 
 CASES: list[Any] = [
@@ -103,18 +105,43 @@ def _attended(
 ) -> tuple[Array, Array]:  # fmt: skip
     """What attention gives, and its weights: product, softmax and product head by head."""
     scores = np.empty((*q.shape[:-1], k.shape[-2]), q.dtype)
-    first = None if noise.ndim else products.each(q, k.swapaxes(-1, -2), scores)
-    given = None if first is None else _given(scores, mask, scale, causal)
-    last = None if given is None else products.each(scores, v, out)
-    if first is None or given is None or last is None:
-        weights = _weights(products.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
-        dropped = weights * noise if noise.ndim else weights
-        return products.matmul(dropped, v, out=out), weights
-    if not _chained(first[2], first[0], ("softmax_scores", scores, given), last[0]):
-        products.matmul(q, k.swapaxes(-1, -2), scores)
-        kernels.launch_pieces(_kernel("softmax_scores"), scores.size // scores.shape[-1], *given)
-        products.matmul(scores, v, last[1])
-    return last[1], scores
+    into = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype) if out is None else out
+    given = None if noise.ndim else _given(scores, mask, scale, causal)
+    if given is not None and _chained(
+        _blocks(q, k.swapaxes(-1, -2), scores, "result" if causal else None),
+        ("softmax_scores", scores, given),
+        _blocks(scores, v, into, "left" if causal else None),
+    ):
+        return into, scores
+    weights = _weights(products.matmul(q, k.swapaxes(-1, -2)), mask, scale, causal)
+    dropped = weights * noise if noise.ndim else weights
+    return products.matmul(dropped, v, out=out), weights
+
+
+def _blocks(a: Array, b: Array, out: Array, triangle: str | None) -> list[products.Step] | None:
+    """A product head by head, and block by block of rows where a causal mask makes it smaller.
+
+    A ``triangle`` is all that is wanted of the "result", or all that is not zero in the "left"
+    factor, below the diagonal; "turned" is the latter above it.  None where NumPy is for it.
+    """
+    length = out.shape[-2]
+    count = 1 if triangle is None else max(1, min(length // BLOCK, 8))
+    size = -(-length // count)
+    steps = []
+    for i in range(0, length, size):
+        j = i + size
+        if triangle == "result":
+            found = products.each(a[..., i:j, :], b[..., :j], out[..., i:j, :j])
+        elif triangle == "left":
+            found = products.each(a[..., i:j, :j], b[..., :j, :], out[..., i:j, :])
+        elif triangle == "turned":
+            found = products.each(a[..., i:j, i:], b[..., i:, :], out[..., i:j, :])
+        else:
+            found = products.each(a, b, out)
+        if found is None:
+            return None
+        steps.append(found[0])
+    return steps
 
 
 # ---------------------------------------------------------------- backward, all parts at once
@@ -123,12 +150,12 @@ def _attended(
 def _pull(g: Array, node: Any) -> tuple[Array | None, ...]:
     """The derivatives of `attend`, with the scores' found once for all inputs."""
     q, k, v, _, noise, weights = node.kept
-    scale, _ = node.settings
+    scale, causal = node.settings
     n_q, n_k, n_v, n_mask, _ = node.inputs
     if n_mask is None and None not in (n_q, n_k, n_v) and q.shape[:-2] == k.shape[:-2]:
         d_q, d_k, d_v = (np.empty(x.shape, x.dtype) for x in (q, k, v))
         if v.shape[:-2] == q.shape[:-2]:
-            _by_inputs(g, q, k, v, noise, weights, scale, (d_q, d_k, d_v))
+            _by_inputs(g, q, k, v, noise, weights, scale, causal, (d_q, d_k, d_v))
             return d_q, d_k, d_v, None, None
     d_q = d_k = d_v = d_mask = None
     if n_v is not None:
@@ -137,9 +164,9 @@ def _pull(g: Array, node: Any) -> tuple[Array | None, ...]:
         return None, None, d_v, None, None
     slope = products.matmul(g, v.swapaxes(-1, -2))
     if n_mask is None:
-        slope = _scores_slope(weights, slope, noise, scale)
+        slope = _scores_slope(weights, slope, noise, scale, causal)
     else:
-        d_mask = _scores_slope(weights, slope, noise, 1.0)
+        d_mask = _scores_slope(weights, slope, noise, 1.0, causal)
         slope = d_mask * scale
     if n_q is not None:
         d_q = products.matmul(slope, k)
@@ -157,33 +184,29 @@ def _packed_slope(
     g = arithmetic.one_by_heads(g, heads, batch_first)
     out = np.empty(packed.shape, packed.dtype)
     into = arithmetic.by_heads(out, heads, batch_first)
-    _by_inputs(g, q, k, v, noise, weights, scale, into)
+    _by_inputs(g, q, k, v, noise, weights, scale, causal, into)
     return out
 
 
 def _by_inputs(
     g: Array, q: Array, k: Array, v: Array, noise: Array, weights: Array, scale: float,
-    into: tuple[Array, Array, Array],
+    causal: bool, into: tuple[Array, Array, Array],
 ) -> None:  # fmt: skip
     """Write the derivatives of attention by its inputs: all steps head by head, if that can be."""
     d_q, d_k, d_v = into
     dropped = (weights * noise if noise.ndim else weights).swapaxes(-1, -2)
     slope = np.empty(weights.shape, weights.dtype)
-    steps = [
-        products.each(*matrices)
-        for matrices in (
-            (dropped, g, d_v), (g, v.swapaxes(-1, -2), slope), (slope, k, d_q),
-            (slope.swapaxes(-1, -2), q, d_k),
-        )
-    ]  # fmt: skip
-    given = _given_back(weights, slope, noise, scale)
-    if given is not None and all(steps):
-        (first, _, links), (second, *_), (third, *_), (fourth, *_) = steps  # type: ignore[misc]
-        middle = "softmax_scores_back", slope, given
-        if _chained(links, first, second, middle, third, fourth):
-            return
+    given = _given_back(weights, slope, noise, scale, causal)
+    if given is not None and _chained(
+        _blocks(dropped, g, d_v, "turned" if causal else None),
+        _blocks(g, v.swapaxes(-1, -2), slope, "result" if causal else None),
+        ("softmax_scores_back", slope, given),
+        _blocks(slope, k, d_q, "left" if causal else None),
+        _blocks(slope.swapaxes(-1, -2), q, d_k, "turned" if causal else None),
+    ):
+        return
     products.matmul(dropped, g, out=d_v)
-    slope = _scores_slope(weights, products.matmul(g, v.swapaxes(-1, -2)), noise, scale)
+    slope = _scores_slope(weights, products.matmul(g, v.swapaxes(-1, -2)), noise, scale, causal)
     products.matmul(slope, k, out=d_q)
     products.matmul(slope.swapaxes(-1, -2), q, out=d_k)
 
@@ -257,9 +280,9 @@ def _given(scores: Array, mask: Array, scale: float, causal: bool) -> tuple[Any,
             causal, scores.shape[-2])  # fmt: skip
 
 
-def _scores_slope(weights: Array, slope: Array, noise: Array, scale: float) -> Array:
+def _scores_slope(weights: Array, slope: Array, noise: Array, scale: float, causal: bool) -> Array:
     """The derivative by the scores, in the place of that by the dropped weights."""
-    given = _given_back(weights, slope, noise, scale)
+    given = _given_back(weights, slope, noise, scale, causal)
     if given is None:
         if noise.ndim:
             slope *= noise
@@ -270,13 +293,16 @@ def _scores_slope(weights: Array, slope: Array, noise: Array, scale: float) -> A
     return slope
 
 
-def _given_back(weights: Array, slope: Array, noise: Array, scale: float) -> tuple[Any, ...] | None:
+def _given_back(
+    weights: Array, slope: Array, noise: Array, scale: float, causal: bool
+) -> tuple[Any, ...] | None:
     """What `softmax_scores_back` takes beside the rows; None where NumPy is for it."""
     if not _quick(slope) or not weights.flags.c_contiguous:
         return None
     shape = -1, slope.shape[-1]
     drawn = np.ascontiguousarray(noise, slope.dtype).reshape(shape if noise.ndim else (1, 1))
-    return (slope.reshape(shape), weights.reshape(shape), drawn, noise.ndim > 0, np.float32(scale))
+    return (slope.reshape(shape), weights.reshape(shape), drawn, noise.ndim > 0, np.float32(scale),
+            causal, slope.shape[-2])  # fmt: skip
 
 
 def _quick(scores: Array) -> bool:
@@ -307,23 +333,30 @@ def _kernel(name: str) -> Any:
     read, write, pieces = readonly("float32", 2), "float32[:, ::1]", readonly("int64")
     settings = {
         "softmax_scores": f"{write}, {read}, {pieces}, int64, float32, int64, int64",
-        "softmax_scores_back": f"{write}, {read}, {read}, int64, float32",
+        "softmax_scores_back": f"{write}, {read}, {read}, int64, float32, int64, int64",
     }
     signature = f"void({pieces}, {settings[name]})"
-    return kernels.compile(function, signature, contract=True, reorder=True, prepare=prepare)
+    return kernels.compile(
+        function, signature, contract=True, reorder=True, wide=True, prepare=prepare
+    )
 
 
-def _chained(links: int, *steps: Any) -> bool:
+def _chained(*steps: Any) -> bool:
     """Take the steps head by head, if kernels are machine code here; whether that was done.
 
-    A step is a product, or the name of a kernel here with whose rows they are and its arguments.
+    A step is the blocks of a product, or the name of a kernel here with whose rows they are and
+    its arguments.
     """
-    chain, checks = [], []
+    chain: list[products.Step] = []
+    checks, links = [], 0
     for step in steps:
-        if isinstance(step, products.Step):
-            chain.append(step)
+        if step is None:
+            return False
+        if isinstance(step, list):
+            chain += step
             continue
         name, scores, given = step
+        links = math.prod(scores.shape[:-2])
         kernel = _kernel(name)
         if not isinstance(kernel, machine.Machine):
             return False
@@ -345,6 +378,7 @@ def softmax_scores(rows, scores, mask, row_of, masked, scale, causal, queries): 
     columns = scores.shape[1]
     for r in rows:
         seen = min(r % queries + 1, columns) if causal else columns
+        whole = min(seen + 31 & ~31, columns)  # vectors, for what is left over takes longer
         if masked:
             m = row_of[r]
             for j in range(seen):
@@ -352,33 +386,40 @@ def softmax_scores(rows, scores, mask, row_of, masked, scale, causal, queries): 
         else:
             for j in range(seen):
                 scores[r, j] = scores[r, j] * scale
-        top = largest(scores[r, :seen])
+        for j in range(seen, whole):
+            scores[r, j] = -np.inf
+        top = largest(scores[r, :whole])
         if top == -np.inf:
             top = np.float32(0)
         total = np.float32(0)
-        for j in range(seen):
+        for j in range(whole):
             e = exp(scores[r, j] - top)
             scores[r, j] = e
             total += e
         factor = np.float32(1) if total == 0 else np.float32(1) / total
-        for j in range(seen):
+        for j in range(whole):
             scores[r, j] *= factor
         for j in range(seen, columns):
             scores[r, j] = 0
 
 
-def softmax_scores_back(rows, slope, weights, noise, noisy, scale):  # type: ignore[no-untyped-def]
+def softmax_scores_back(rows, slope, weights, noise, noisy, scale, causal, queries):  # type: ignore[no-untyped-def]
     """The derivative of `softmax_scores` by the scores, in place of that by the weights."""
     columns = slope.shape[1]
     for r in rows:
+        seen = min(r % queries + 1, columns) if causal else columns
+        whole = min(seen + 31 & ~31, columns)
         if noisy:
-            for j in range(columns):
+            for j in range(seen):
                 slope[r, j] *= noise[r, j]
         total = np.float32(0)
-        for j in range(columns):
-            total += slope[r, j] * weights[r, j]
-        for j in range(columns):
-            slope[r, j] = (slope[r, j] - total) * weights[r, j] * scale
+        for j in range(whole):
+            slope[r, j] = slope[r, j] * weights[r, j] if j < seen else np.float32(0)
+            total += slope[r, j]
+        for j in range(whole):
+            slope[r, j] = (slope[r, j] - total * weights[r, j]) * scale
+        for j in range(whole, columns):
+            slope[r, j] = 0
 
 
 for _op in ("attend", "attend_packed"):

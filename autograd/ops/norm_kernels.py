@@ -53,7 +53,7 @@ def _compiled(function: Any, dtype: str, arguments: str) -> Any:
         else:
             types.append(written[int(word[1])])
     signature = f"void({', '.join(types)})"
-    return kernels.compile(function, signature, contract=True, reorder=True)
+    return kernels.compile(function, signature, contract=True, reorder=True, wide=True)
 
 
 # ---------------------------------------------------------------- rows

@@ -164,6 +164,16 @@ def erfc(x):
 
 @elementwise(
     promote="float",
+    d_x=lambda g, x: g * (0.3989422804014327 * s.exp(-0.5 * x * x)),
+    public=False, method=False, inplace=False,
+)  # fmt: skip
+def normal_cdf(x):
+    """``½ (1 + erf(x/√2))``: how likely a standard normal number is below ``x``."""
+    return s.normal_cdf(x)
+
+
+@elementwise(
+    promote="float",
     d_x=lambda g, x: s.where(x == 0, 0, g * (s.cos(3.141592653589793 * x)
                              - s.sin(3.141592653589793 * x) / (3.141592653589793 * x)) / x),
 )  # fmt: skip
