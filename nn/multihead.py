@@ -133,8 +133,7 @@ class MultiheadAttention(Module):
         if self._attends_to_itself(query, key, value, attn_mask, need_weights):
             _check_ranks(query, key, value, key_padding_mask, attn_mask, self.num_heads)
             out = self._to_itself(query, key_padding_mask, attn_mask, is_causal)
-            # A dropout draws as its input lies in memory: as PyTorch's, where there is some.
-            if self.training and self.batch_first and self.dropout:
+            if self.training and self.batch_first:  # a dropout draws as it lies in memory: as there
                 out = out.transpose(1, 0).contiguous().transpose(1, 0)
             return out, None
         turned = self.batch_first and query.ndim == 3
