@@ -147,8 +147,11 @@ def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> L
 def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tuple[int, int]]:
     """The lanes of a vector to store, as bits, with the distance from the band's first place.
 
-    Each run is within one row of the result; lane 0 of the vector would be at the distance.
+    Each run is within one row of the result; lane 0 of the vector would be at the distance.  Rows
+    that nothing separates are one.
     """
+    if wide == places:
+        wide, places, rows = wide * rows, places * rows, 1
     runs = []
     for row in range(first // wide, min((first + n - 1) // wide, rows - 1) + 1):
         low = max(row * wide - first, 0)
@@ -237,33 +240,37 @@ def source() -> str:
 inner = cache(kernels.inner)
 
 
-def deal_rows(image, source, size, y, step, left, stride, scratch, at, high, wide):
-    """Rows of a channel, with zeros where the image is not, into scratch memory from ``at`` on."""
-    if left == 0 and stride == 1 and step == 1 and wide == size[1] and 0 <= y <= size[0] - high:
-        x = source + y * wide  # whole rows are one run
-        for b in range(high * wide):
-            scratch[at + b] = image[x + b]
-        return
-    low = min(max(0, -(left // stride)), wide)
-    edge = max(low, min(wide, -((left - size[1]) // stride)))
-    for _ in range(high):
-        if y < 0 or y >= size[0]:
-            for b in range(wide):
-                scratch[at + b] = 0
-        else:
-            for b in range(low):
-                scratch[at + b] = 0
-            x = source + y * size[1] + left
+@cache
+def deal_rows(dtype: str) -> Any:
+    """A function for kernels: rows of a channel into scratch memory, zeros where the image is not.
+
+    Whole vectors are written: after the last row there must be room for one.
+    """
+    several = lanes(dtype)
+    fetch, fetch_every_other = (microkernels.fetch(dtype, several, s) for s in (1, 2))
+
+    def deal_rows(image, source, size, y, step, left, stride, scratch, at, high, wide):
+        down, across = size
+        if left == 0 and stride == 1 and step == 1 and wide == across and 0 <= y <= down - high:
+            source += y * across  # whole rows are one run
+            y, wide, across, high = y - y, wide * high, wide * high, high // high
+        for _ in range(high):
+            row = source + y * across
+            there = across if 0 <= y < down else 0
             if stride == 1:
-                for b in range(low, edge):
-                    scratch[at + b] = image[x + b]
+                for b in range(0, wide, several):
+                    fetch(image, row, there, left + b, scratch, at + b)
+            elif stride == 2:
+                for b in range(0, wide, several):
+                    fetch_every_other(image, row, there, left + 2 * b, scratch, at + b)
             else:
-                for b in range(low, edge):
-                    scratch[at + b] = image[x + b * stride]
-            for b in range(edge, wide):
-                scratch[at + b] = 0
-        y += step
-        at += wide
+                for b in range(wide):
+                    x = left + b * stride
+                    scratch[at + b] = image[row + x] if 0 <= x < there else 0
+            y += step
+            at += wide
+
+    return inner(deal_rows)
 
 
 @cache
@@ -271,12 +278,12 @@ def _slide(dtype: str, tile: Tile) -> Any:
     lanes, rows_of_tile, vectors = tile
     block: Any = None
     take: Any = None
-    deal: Any = deal_rows
+    deal: Any = None
 
     def prepare() -> None:
         nonlocal block, take, deal
         block, take = microkernels.correlate(dtype, *tile), microkernels.take()
-        deal = inner(deal_rows)
+        deal = deal_rows(dtype)
 
     def slide(
         image, weights, biases, result, scratch, filters, groups, taps, starts, runs, numbers,

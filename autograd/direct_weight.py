@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import direct, kernels, microkernels
-from .direct import Axis, Sizes, Tile, axes, deal_rows, inner, lanes, layout
+from .direct import Axis, Sizes, Tile, axes, deal_rows, lanes, layout
 
 Array = np.ndarray[Any, Any]
 
@@ -75,7 +75,7 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     grain = -(-total // parts)
     sums = np.zeros((parts, groups, blocks, taps.size, wide), x.dtype)
     kernel = _weigh(dtype, tile)
-    size = channels * int(numbers[7] * numbers[8])
+    size = channels * int(numbers[7] * numbers[8]) + n
     image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
 
     # Who adds up what is settled beforehand, so that the same call gives the same bits.
@@ -110,12 +110,12 @@ def _weigh(dtype: str, tile: Tile) -> Any:
     chunk = CHUNK
     block: Any = None
     turn: Any = None
-    deal: Any = deal_rows
+    deal: Any = None
 
     def prepare() -> None:
         nonlocal block, turn, deal
         block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, tile.lanes)
-        deal = inner(deal_rows)
+        deal = deal_rows(dtype)
 
     def weigh(
         image, gradient, sums, scratch, slopes, filters, groups, taps, pixels, numbers,
@@ -224,12 +224,12 @@ def _dot(dtype: str, lanes: int) -> Any:
     rows_of_tile = ALONE
     block: Any = None
     take: Any = None
-    deal: Any = deal_rows
+    deal: Any = None
 
     def prepare() -> None:
         nonlocal block, take, deal
         block, take = microkernels.inner(dtype, lanes, ALONE), microkernels.take()
-        deal = inner(deal_rows)
+        deal = deal_rows(dtype)
 
     def dot(image, gradient, sums, scratch, slopes, filters, taps, numbers, counter, total):
         channels, size_down, size_across, places_down, places_across = (
