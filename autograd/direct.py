@@ -12,6 +12,7 @@ group of channels, which is an image of its own).
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from functools import cache, lru_cache
@@ -54,6 +55,9 @@ class Axis(NamedTuple):
     def reach(self) -> int:
         """How far the last tap is from the first, in such an image."""
         return max((t // self.stride for t in self.taps), default=0)
+
+
+Taps = tuple[tuple[int, ...], tuple[int, ...]]  # of the windows of some filters, down and across
 
 
 class Layout(NamedTuple):
@@ -99,14 +103,28 @@ def tile_for(dtype: str, filters: int, pixels: int) -> Tile:
 
     def cycles(shape: tuple[int, int]) -> float:
         rows, vectors = shape
-        steps = -(-filters // rows) * -(-pixels // (vectors * n))
-        return steps * max(rows * vectors, rows + 2 * vectors)
+        whole, rest = divmod(-(-pixels // n), vectors)
+        each = max(rows * vectors, rows + 2 * vectors)
+        alone = rest * _alone(rows) if rest <= singles(*shape) else each
+        return -(-filters // rows) * (whole * each + alone)
 
     return Tile(n, *min(shapes, key=cycles))
 
 
+def _alone(rows: int) -> int:
+    """Steps for ``rows`` sums of one vector: four that follow upon each other start in eight."""
+    return max(8, rows + 1)
+
+
+def singles(rows: int, vectors: int) -> int:
+    """How many vectors at the end of a band are computed sooner one by one than as a block."""
+    return min(vectors - 1, (rows * vectors - 1) // _alone(rows))
+
+
 @lru_cache(maxsize=256)
-def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> Layout:
+def layout(
+    channels: int, down: Axis, across: Axis, sets: tuple[Taps, ...], tile: Tile, parts: int
+) -> Layout:
     """The layout for images that are cut into at least ``parts`` bands each."""
     wide = across.places + across.reach
     phases = len(down.remainders) * len(across.remainders)
@@ -122,23 +140,24 @@ def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> L
          + down.remainders.index(i % down.stride) * len(across.remainders)
          + across.remainders.index(j % across.stride)) * plane
         + i // down.stride * wide + j // across.stride
-        for c in range(channels) for i in down.taps for j in across.taps
+        for rows_seen, columns_seen in sets
+        for c in range(channels) for i in rows_seen for j in columns_seen
     ]  # fmt: skip
     starts, runs = [0], []
-    tiles = []
+    vectors = []
     for rows_here in (rows, down.places - rows * (bands - 1)):
-        pixels = (rows_here - 1) * wide + across.places
-        tiles.append(-(-pixels // (tile.lanes * tile.vectors)))
-        for first in range(0, tiles[-1] * tile.lanes * tile.vectors, tile.lanes):
-            runs += _runs_of(first, tile.lanes, wide, across.places, rows_here)
+        vectors.append(-(-((rows_here - 1) * wide + across.places) // tile.lanes))
+        for v in range(vectors[-1] + tile.vectors):
+            runs += _runs_of(v * tile.lanes, tile.lanes, wide, across.places, rows_here)
             starts.append(len(runs))
     numbers = [
         *(channels, down.size, across.size, down.places, across.places, rows, bands),
-        *(high, wide, down.stride, across.stride, down.offset, across.offset, *tiles),
+        *(high, wide, down.stride, across.stride, down.offset, across.offset, *vectors),
         *(len(down.remainders), len(across.remainders)),
         channels * phases * plane + tile.lanes * tile.vectors,
         *down.remainders,
         *across.remainders,
+        *itertools.accumulate((channels * len(i) * len(j) for i, j in sets), initial=0),
     ]
     each = [np.array(a, np.int64).reshape(-1) for a in (taps, starts, runs, numbers)]
     return Layout(tile, bands, each[0], each[1], each[2], each[3], numbers[17])
@@ -178,32 +197,41 @@ def packed(w: Array, rows: int) -> Array:
     return made
 
 
-def slide(x: Array, w: Array, bias: Array | None, down: Axis, across: Axis) -> Array:
-    """Filters slid over images.
+def slide(
+    x: Array,
+    w: list[Array],
+    bias: Array | None,
+    down: Axis,
+    across: Axis,
+    sets: tuple[Taps, ...] = (),
+) -> Array:
+    """Filters slid over images; with ``sets`` several sets of filters, each with taps of its own.
 
-    Shape: ``(N, G · C, H, W), (G, F, C · taps) → (N, G · F, places, places)``
+    Shape: ``(N, G · C, H, W), (G, F, C · taps) for each set → (N, G · F, sets, places, places)``
     """
-    groups, filters, taps = w.shape
+    sets = sets or ((down.taps, across.taps),)
+    groups, filters, _ = w[0].shape
     dtype = x.dtype.name
     channels = x.shape[1] // groups
     count = len(x) * groups
     wide = across.places + across.reach
     tile = tile_for(dtype, filters, down.places * wide)
     few = count < 2 * kernels.threads()
-    where = layout(channels, down, across, tile, -(-4 * kernels.threads() // count) if few else 1)
-    weights = packed(w, tile.rows).reshape(-1)
-    biases = np.zeros(weights.size // taps, x.dtype)
+    parts = -(-4 * kernels.threads() // count) if few else 1
+    where = layout(channels, down, across, sets, tile, parts)
+    weights = np.concatenate([packed(part, tile.rows).reshape(-1) for part in w])
+    biases = np.zeros((groups, -(-filters // tile.rows) * tile.rows), x.dtype)
     if bias is not None:
-        biases.reshape(groups, -1)[:, :filters] = bias.reshape(groups, filters)
-    out = np.empty((len(x), groups * filters, down.places, across.places), x.dtype)
+        biases[:, :filters] = bias.reshape(groups, filters)
+    out = np.empty((len(x), groups * filters, len(sets), down.places, across.places), x.dtype)
     kernel = _slide(dtype, tile)
     image, result = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
 
     total = count * where.bands
-    flops = filters * taps * down.places * across.places * count
+    flops = filters * where.taps.size * down.places * across.places * count
     deal_out(
         kernel,
-        (image, weights, biases, result),
+        (image, weights, biases.reshape(-1), result),
         (filters, groups, where.taps, where.starts, where.runs, where.numbers),
         [where.size],
         1 if flops < SERIAL else min(kernels.threads(), total),
@@ -276,13 +304,16 @@ def deal_rows(dtype: str) -> Any:
 @cache
 def _slide(dtype: str, tile: Tile) -> Any:
     lanes, rows_of_tile, vectors = tile
+    alone = singles(rows_of_tile, vectors)
     block: Any = None
+    narrow: Any = None
     take: Any = None
     deal: Any = None
 
     def prepare() -> None:
-        nonlocal block, take, deal
+        nonlocal block, narrow, take, deal
         block, take = microkernels.correlate(dtype, *tile), microkernels.take()
+        narrow = microkernels.correlate(dtype, lanes, rows_of_tile, 1)
         deal = deal_rows(dtype)
 
     def slide(
@@ -304,7 +335,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
             numbers[9],
             numbers[10],
         )
-        offset_down, offset_across, tiles, last_tiles = (
+        offset_down, offset_across, whole, last = (
             numbers[11],
             numbers[12],
             numbers[13],
@@ -313,6 +344,8 @@ def _slide(dtype: str, tile: Tile) -> Any:
         phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
         for i in range(size - lanes * vectors, size):
             scratch[i] = 0
+        begins = numbers[18 + phases_down + phases_across :]  # of the taps of each set
+        sets = begins.size - 1
         plane = places_down * places_across
         blocks = -(-filters // rows_of_tile)
         item = take(counter)
@@ -332,18 +365,34 @@ def _slide(dtype: str, tile: Tile) -> Any:
                             scratch, at, high, wide,
                         )  # fmt: skip
                         at += high * wide
-            first = 0 if here == rows else tiles * vectors
+            first = 0 if here == rows else whole + vectors
+            count = whole if here == rows else last
             group = m % groups * blocks
-            for t in range(tiles if here == rows else last_tiles):
-                for f in range(blocks):
-                    block(
-                        scratch, t * lanes * vectors, taps,
-                        weights, (group + f) * taps.size * rows_of_tile,
-                        biases, (group + f) * rows_of_tile,
-                        result, (m * filters + f * rows_of_tile) * plane + top * places_across,
-                        plane, filters - f * rows_of_tile,
-                        starts, first + t * vectors, runs,
-                    )  # fmt: skip
+            v = 0
+            while v < count:
+                one_by_one = count - v <= alone
+                for n in range(sets):
+                    seen = taps[begins[n] : begins[n + 1]]
+                    base = begins[n] * groups * blocks * rows_of_tile
+                    for f in range(blocks):
+                        weight = base + (group + f) * seen.size * rows_of_tile
+                        place = ((m * filters + f * rows_of_tile) * sets + n) * plane
+                        place += top * places_across
+                        if one_by_one:
+                            narrow(
+                                scratch, v * lanes, seen, weights, weight,
+                                biases, (group + f) * rows_of_tile,
+                                result, place, sets * plane, filters - f * rows_of_tile,
+                                starts, first + v, runs,
+                            )  # fmt: skip
+                        else:
+                            block(
+                                scratch, v * lanes, seen, weights, weight,
+                                biases, (group + f) * rows_of_tile,
+                                result, place, sets * plane, filters - f * rows_of_tile,
+                                starts, first + v, runs,
+                            )  # fmt: skip
+                v += 1 if one_by_one else vectors
             item = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
@@ -373,79 +422,92 @@ def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | 
     stride, padding, dilation, groups = settings
     down, across = axes(x.shape[2:], w.shape[2:], places, stride, padding, dilation)
     wide = w.reshape(groups, len(w) // groups, math.prod(w.shape[1:]))
-    return slide(x, wide, bias, down, across)
+    return slide(x, [wide], bias, down, across)
 
 
 def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
-    """``x``: one convolution of ``y`` for each remainder of places divided by the stride."""
+    """``x``: filters for each remainder of places divided by the stride, slid over ``y``."""
     stride, padding, dilation, groups = settings
     filters, channels, *kernel = w.shape
     wide = w.reshape(groups, filters // groups, channels, *kernel).swapaxes(1, 2)
-    parts = [
-        [_remainder(*facts, r) for r in range(facts[2])]  # type: ignore[call-arg]
+    rows, columns = (
+        _remainders(*facts)
         for facts in zip(size, kernel, stride, padding, dilation, y.shape[2:], strict=True)
+    )
+    if not rows.seen or not columns.seen:
+        return np.zeros((len(y), groups * channels, *size), y.dtype)
+    weights = [
+        wide[:, :, :, i][..., j].reshape(groups, channels, -1)
+        for i in rows.seen
+        for j in columns.seen
     ]
+    sets = tuple(itertools.product(rows.taps, columns.taps))
+    made = slide(y, weights, None, rows.axis, columns.axis, sets)
     if stride == (1, 1):
-        (down, _, _), (across, _, _) = parts[0][0], parts[1][0]
-        return slide(y, wide.reshape(groups, channels, -1), None, down, across)
-    out = np.zeros((len(y), groups * channels, *size), y.dtype)
-    for down, rows, i in parts[0]:
-        for across, columns, j in parts[1]:
-            if down.taps and across.taps and down.places > 0 and across.places > 0:
-                part = wide[:, :, :, i][..., j].reshape(groups, channels, -1)
-                _interleave(out, slide(y, part, None, down, across), rows, columns)
+        return made
+    whole = len(sets) == math.prod(stride)
+    out = (np.empty if whole else np.zeros)((len(y), groups * channels, *size), y.dtype)
+    starts = np.array(list(itertools.product(rows.starts, columns.starts)), np.int64)
+    _interleave(out, made, starts, stride)
     return out
 
 
-def _interleave(out: Array, part: Array, rows: slice, columns: slice) -> None:
-    """``out[:, :, rows, columns] = part``."""
-    if part.size < WORTH_COMPILING:
-        out[:, :, rows, columns] = part
+class Remainders(NamedTuple):
+    """Along an axis: the elements of an image that leave each remainder, and what sees them."""
+
+    axis: Axis  # of a convolution of the places, for all of them
+    starts: list[int]  # the first element
+    seen: list[list[int]]  # the taps of the window that see such elements
+    taps: list[tuple[int, ...]]  # where these are, as distances from the axis' first tap
+
+
+def _remainders(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, places: int
+) -> Remainders:
+    """Those that are seen by any tap, by places counted with the padding."""
+    found = []
+    for start in range(min(stride, size)):
+        r = (start + padding) % stride
+        seen = [k for k in range(kernel) if k * dilation % stride == r]
+        # the element start + i · stride is seen by tap k from the place i + back
+        back = [(start + padding - k * dilation) // stride for k in seen]
+        if seen:
+            found.append((start, seen, back))
+    first = min((b for _, _, back in found for b in back), default=0)
+    taps = [tuple(b - first for b in back) for _, _, back in found]
+    union = tuple(sorted({t for each in taps for t in each}))
+    axis = Axis(places, -(-size // stride), 1, first, union)
+    return Remainders(axis, [f[0] for f in found], [f[1] for f in found], taps)
+
+
+def _interleave(out: Array, made: Array, starts: Array, stride: Sizes) -> None:
+    """``out[n, c, i::stride, j::stride] = made[n, c, k]`` where ``(i, j)`` is the k-th start."""
+    if out.size < WORTH_COMPILING:
+        for k, (i, j) in enumerate(starts):
+            seen = out[:, :, i :: stride[0], j :: stride[1]]
+            seen[...] = made[:, :, k, : seen.shape[2], : seen.shape[3]]
         return
-    planes = len(part) * part.shape[1]
-    height, width = out.shape[2:]
-    kernels.launch(
-        _weave(out.dtype.name),
-        (part.reshape(planes, -1), part.shape[3], out.reshape(planes, height * width), width,
-         rows.start, rows.step, columns.start, columns.step),
-        planes,
-        max(1, WORTH_COMPILING * planes // part.size),
-        (1, 0, 1, 0, 0, 0, 0, 0),
-    )  # fmt: skip
+    planes = out.shape[0] * out.shape[1]
+    flat, into = (a.reshape(planes, *a.shape[2:]) for a in (made, out))
+    grain = max(1, WORTH_COMPILING * planes // out.size)
+    arguments = (flat, into, starts, *stride)
+    kernels.launch(_weave(out.dtype.name), arguments, planes, grain, (1, 1, 0, 0, 0))
 
 
-WORTH_COMPILING = 1 << 14  # elements
+WORTH_COMPILING = 1 << 16  # elements
 
 
-def weave(part, places, out, width, top, down, left, across):
-    """Put rows of so many places where they belong in planes of a width."""
-    for p in range(len(part)):
-        for i in range(part.shape[1] // places):
-            at = (top + i * down) * width + left
-            for j in range(places):
-                out[p, at + j * across] = part[p, i * places + j]
+def weave(made, out, starts, down, across):
+    """Put rows and columns where they belong."""
+    for p in range(len(out)):
+        for k in range(len(starts)):
+            top, left = starts[k]
+            for i in range(-(-(out.shape[1] - top) // down)):
+                for j in range(-(-(out.shape[2] - left) // across)):
+                    out[p, top + i * down, left + j * across] = made[p, k, i, j]
 
 
 @cache
 def _weave(dtype: str) -> Any:
-    given = kernels.readonly(dtype, 2)
-    return kernels.compile(
-        weave, f"void({given}, int64, {dtype}[:, ::1], int64, int64, int64, int64, int64)"
-    )
-
-
-def _remainder(
-    size: int, kernel: int, stride: int, padding: int, dilation: int, places: int, r: int
-) -> tuple[Axis, slice, list[int]]:
-    """The elements of the image whose place, counted with the padding, leaves ``r``.
-
-    They are seen by some of the taps only.  What these are as an axis of a convolution over the
-    places, where the elements are, and which taps see them.
-    """
-    taps = [i for i in range(kernel) if i * dilation % stride == r]
-    first = -((r - padding) // stride)
-    count = (size - 1 + padding - r) // stride - first + 1
-    back = [(i * dilation - r) // stride for i in taps]
-    far = max(back, default=0)
-    axis = Axis(places, count, 1, first - far, tuple(far - b for b in back))
-    return axis, slice(stride * first + r - padding, None, stride), taps
+    given, ints = kernels.readonly(dtype, 4), kernels.readonly("int64", 2)
+    return kernels.compile(weave, f"void({given}, {dtype}[:, :, ::1], {ints}, int64, int64)")

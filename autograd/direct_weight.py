@@ -195,7 +195,7 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
     dtype = x.dtype.name
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
-    where = layout(channels, down, across, Tile(n, ALONE, 1), 1)
+    where = layout(channels, down, across, ((down.taps, across.taps),), Tile(n, ALONE, 1), 1)
     width = where.taps.size
     taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
     sums = np.zeros((len(x) * groups * filters, taps.size), x.dtype)
