@@ -51,6 +51,18 @@ class _Writer:
         place = self.builder.gep(pointer, [index])
         return self.builder.bitcast(place, self.vector.as_pointer())
 
+    def next(self, index: Any) -> Any:
+        return self.builder.add(index, self.constant(1))
+
+    def prefetch(self, pointer: Any, index: Any) -> None:
+        """Bring an element near, to be written; it need not be there."""
+        ir = self.ir
+        place = self.builder.gep(pointer, [index])
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = self.intrinsic("llvm.prefetch.p0", kind)
+        self.builder.call(function, [place, *(ir.Constant(number, n) for n in (1, 3, 1))])
+
     def load_vector(self, pointer: Any, index: Any) -> Any:
         return self.builder.load(self.at(pointer, index), align=self.size)
 
@@ -190,6 +202,15 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> Any:
             values = _pointers(context, builder, signature, args)
             image, pixel, taps, weights, weight, biases, bias, *values = values
             result, place, plane, wanted, starts, first, runs = values
+            begin = w.load(starts, first)
+            with builder.if_then(builder.icmp_signed("<", begin, w.load(starts, w.next(first)))):
+                # Where sums will go is asked of memory now, and is there when they are.
+                to = w.load(runs, w.next(builder.mul(begin, w.constant(2))))
+                for f in range(rows):
+                    there = builder.add(to, builder.mul(plane, w.constant(f)))
+                    for v in range(vectors):
+                        at = builder.add(there, w.constant(v * lanes))
+                        w.prefetch(result, builder.add(place, at))
             sums = []
             for f in range(rows):
                 value = w.splat(w.load(biases, builder.add(bias, w.constant(f))))
