@@ -183,18 +183,16 @@ def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tupl
 # ---------------------------------------------------------------- the kernel
 
 
-def packed(w: Array, rows: int) -> Array:
-    """Weights ``(G, F, T)`` in the order in which the kernel reads: ``(G, blocks, T, rows)``."""
-    groups, filters, taps = w.shape
-    blocks = -(-filters // rows)
-    out = np.zeros if filters % rows else np.empty
-    made = out((groups, blocks, taps, rows), w.dtype)
-    whole = filters // rows
-    seen = w[:, : whole * rows].reshape(groups, whole, rows, taps)
-    made[:, :whole] = seen.swapaxes(2, 3)
-    if filters % rows:
-        made[:, whole, :, : filters % rows] = w[:, whole * rows :].swapaxes(1, 2)
-    return made
+def packed(w: Array, rows: int, out: Array) -> None:
+    """Weights ``(G, F, *taps)`` as the kernel reads them: ``(G, blocks, T, rows)``."""
+    groups, filters, *taps = w.shape
+    whole, rest = divmod(filters, rows)
+    made = out.reshape(groups, -1, *taps, rows)
+    seen = w[:, : whole * rows].reshape(groups, whole, rows, *taps)
+    made[:, :whole] = np.moveaxis(seen, 2, -1)
+    if rest:
+        made[:, whole, ..., :rest] = np.moveaxis(w[:, whole * rows :], 1, -1)
+        made[:, whole, ..., rest:] = 0
 
 
 def slide(
@@ -207,10 +205,10 @@ def slide(
 ) -> Array:
     """Filters slid over images; with ``sets`` several sets of filters, each with taps of its own.
 
-    Shape: ``(N, G · C, H, W), (G, F, C · taps) for each set → (N, G · F, sets, places, places)``
+    Shape: ``(N, G · C, H, W), (G, F, C, *taps) for each set → (N, G · F, sets, places, places)``
     """
     sets = sets or ((down.taps, across.taps),)
-    groups, filters, _ = w[0].shape
+    groups, filters = w[0].shape[:2]
     dtype = x.dtype.name
     channels = x.shape[1] // groups
     count = len(x) * groups
@@ -219,8 +217,12 @@ def slide(
     few = count < 2 * kernels.threads()
     parts = -(-4 * kernels.threads() // count) if few else 1
     where = layout(channels, down, across, sets, tile, parts)
-    weights = np.concatenate([packed(part, tile.rows).reshape(-1) for part in w])
-    biases = np.zeros((groups, -(-filters // tile.rows) * tile.rows), x.dtype)
+    several = -(-filters // tile.rows) * tile.rows
+    ends = list(itertools.accumulate(groups * several * (p.size // (groups * filters)) for p in w))
+    weights = np.empty(ends[-1], x.dtype)
+    for part, begin, end in zip(w, [0, *ends], ends, strict=False):
+        packed(part, tile.rows, weights[begin:end])
+    biases = np.zeros((groups, several), x.dtype)
     if bias is not None:
         biases[:, :filters] = bias.reshape(groups, filters)
     out = np.empty((len(x), groups * filters, len(sets), down.places, across.places), x.dtype)
@@ -421,8 +423,7 @@ def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | 
     """``y``."""
     stride, padding, dilation, groups = settings
     down, across = axes(x.shape[2:], w.shape[2:], places, stride, padding, dilation)
-    wide = w.reshape(groups, len(w) // groups, math.prod(w.shape[1:]))
-    return slide(x, [wide], bias, down, across)
+    return slide(x, [w.reshape(groups, len(w) // groups, *w.shape[1:])], bias, down, across)
 
 
 def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
@@ -436,11 +437,7 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     )
     if not rows.seen or not columns.seen:
         return np.zeros((len(y), groups * channels, *size), y.dtype)
-    weights = [
-        wide[:, :, :, i][..., j].reshape(groups, channels, -1)
-        for i in rows.seen
-        for j in columns.seen
-    ]
+    weights = [wide[:, :, :, i, j] for i in rows.seen for j in columns.seen]
     sets = tuple(itertools.product(rows.taps, columns.taps))
     made = slide(y, weights, None, rows.axis, columns.axis, sets)
     if stride == (1, 1):
@@ -457,7 +454,7 @@ class Remainders(NamedTuple):
 
     axis: Axis  # of a convolution of the places, for all of them
     starts: list[int]  # the first element
-    seen: list[list[int]]  # the taps of the window that see such elements
+    seen: list[slice]  # the taps of the window that see such elements
     taps: list[tuple[int, ...]]  # where these are, as distances from the axis' first tap
 
 
@@ -477,7 +474,9 @@ def _remainders(
     taps = [tuple(b - first for b in back) for _, _, back in found]
     union = tuple(sorted({t for each in taps for t in each}))
     axis = Axis(places, -(-size // stride), 1, first, union)
-    return Remainders(axis, [f[0] for f in found], [f[1] for f in found], taps)
+    step = stride // math.gcd(stride, dilation)
+    seen = [slice(f[1][0], None, step) for f in found]
+    return Remainders(axis, [f[0] for f in found], seen, taps)
 
 
 def _interleave(out: Array, made: Array, starts: Array, stride: Sizes) -> None:
