@@ -103,22 +103,12 @@ def tile_for(dtype: str, filters: int, pixels: int) -> Tile:
 
     def cycles(shape: tuple[int, int]) -> float:
         rows, vectors = shape
-        whole, rest = divmod(-(-pixels // n), vectors)
-        each = max(rows * vectors, rows + 2 * vectors)
-        alone = rest * _alone(rows) if rest <= singles(*shape) else each
-        return -(-filters // rows) * (whole * each + alone)
+        count = -(-pixels // n)
+        if -count % vectors * (vectors - 1) > count:
+            count += -count % vectors
+        return -(-filters // rows) * count / vectors * max(rows * vectors, rows + 2 * vectors)
 
     return Tile(n, *min(shapes, key=cycles))
-
-
-def _alone(rows: int) -> int:
-    """Steps for ``rows`` sums of one vector: four that follow upon each other start in eight."""
-    return max(8, rows + 1)
-
-
-def singles(rows: int, vectors: int) -> int:
-    """How many vectors at the end of a band are computed sooner one by one than as a block."""
-    return min(vectors - 1, (rows * vectors - 1) // _alone(rows))
 
 
 @lru_cache(maxsize=256)
@@ -306,7 +296,6 @@ def deal_rows(dtype: str) -> Any:
 @cache
 def _slide(dtype: str, tile: Tile) -> Any:
     lanes, rows_of_tile, vectors = tile
-    alone = singles(rows_of_tile, vectors)
     block: Any = None
     narrow: Any = None
     take: Any = None
@@ -315,7 +304,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
     def prepare() -> None:
         nonlocal block, narrow, take, deal
         block, take = microkernels.correlate(dtype, *tile), microkernels.take()
-        narrow = microkernels.correlate(dtype, lanes, rows_of_tile, 1)
+        narrow = microkernels.correlate(dtype, lanes, rows_of_tile, vectors - 1)
         deal = deal_rows(dtype)
 
     def slide(
@@ -370,9 +359,12 @@ def _slide(dtype: str, tile: Tile) -> Any:
             first = 0 if here == rows else whole + vectors
             count = whole if here == rows else last
             group = m % groups * blocks
+            # Blocks of a vector less let the last one end where the band does.
+            narrower = -count % vectors
+            if narrower * (vectors - 1) > count:
+                narrower = 0
             v = 0
             while v < count:
-                one_by_one = count - v <= alone
                 for n in range(sets):
                     seen = taps[begins[n] : begins[n + 1]]
                     base = begins[n] * groups * blocks * rows_of_tile
@@ -380,7 +372,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
                         weight = base + (group + f) * seen.size * rows_of_tile
                         place = ((m * filters + f * rows_of_tile) * sets + n) * plane
                         place += top * places_across
-                        if one_by_one:
+                        if narrower:
                             narrow(
                                 scratch, v * lanes, seen, weights, weight,
                                 biases, (group + f) * rows_of_tile,
@@ -394,7 +386,8 @@ def _slide(dtype: str, tile: Tile) -> Any:
                                 result, place, sets * plane, filters - f * rows_of_tile,
                                 starts, first + v, runs,
                             )  # fmt: skip
-                v += 1 if one_by_one else vectors
+                v += vectors - 1 if narrower else vectors
+                narrower -= 1 if narrower else 0
             item = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
