@@ -468,8 +468,8 @@ def _remainders(
     union = tuple(sorted({t for each in taps for t in each}))
     axis = Axis(places, -(-size // stride), 1, first, union)
     step = stride // math.gcd(stride, dilation)
-    seen = [slice(f[1][0], None, step) for f in found]
-    return Remainders(axis, [f[0] for f in found], seen, taps)
+    slices = [slice(seen[0], None, step) for _, seen, _ in found]
+    return Remainders(axis, [start for start, _, _ in found], slices, taps)
 
 
 def _interleave(out: Array, made: Array, starts: Array, stride: Sizes) -> None:

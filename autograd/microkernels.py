@@ -426,7 +426,7 @@ def fetch(dtype: str, lanes: int, stride: int) -> Any:
                 parts.append(w.masked_load(source, builder.add(row, start), inside))
             value = parts[0]
             if stride == 2:
-                value = w.shuffle(*parts, [2 * i for i in range(lanes)])
+                value = w.shuffle(parts[0], parts[1], [2 * i for i in range(lanes)])
             w.store_vector(value, result, place)
             return context.get_dummy_value()
 
