@@ -8,6 +8,9 @@ image for each remainder, so that neighbouring windows see neighbouring elements
 `slide` computes runs of pixels that go on from one row into the next: what stands over the padding
 between is computed and not stored.  A part of the work is a band of rows of one image (and one
 group of channels, which is an image of its own).
+
+The input's gradient of a convolution with a stride is several sets of filters slid over one copy
+of the gradient, a set for each remainder of places by the stride, and woven together at the end.
 """
 
 from __future__ import annotations
