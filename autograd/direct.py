@@ -8,10 +8,14 @@ image for each remainder, so that neighbouring windows see neighbouring elements
 `slide` computes runs of pixels that go on from one row into the next: what stands over the padding
 between is computed and not stored.  A part of the work is a band of rows of one image (and one
 group of channels, which is an image of its own).
+
+The input's gradient of a convolution with a stride is several sets of filters slid over one copy
+of the gradient, a set for each remainder of places by the stride, and woven together at the end.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from functools import cache, lru_cache
@@ -54,6 +58,9 @@ class Axis(NamedTuple):
     def reach(self) -> int:
         """How far the last tap is from the first, in such an image."""
         return max((t // self.stride for t in self.taps), default=0)
+
+
+Taps = tuple[tuple[int, ...], tuple[int, ...]]  # of the windows of some filters, down and across
 
 
 class Layout(NamedTuple):
@@ -99,14 +106,18 @@ def tile_for(dtype: str, filters: int, pixels: int) -> Tile:
 
     def cycles(shape: tuple[int, int]) -> float:
         rows, vectors = shape
-        steps = -(-filters // rows) * -(-pixels // (vectors * n))
-        return steps * max(rows * vectors, rows + 2 * vectors)
+        count = -(-pixels // n)
+        if -count % vectors * (vectors - 1) > count:
+            count += -count % vectors
+        return -(-filters // rows) * count / vectors * max(rows * vectors, rows + 2 * vectors)
 
     return Tile(n, *min(shapes, key=cycles))
 
 
 @lru_cache(maxsize=256)
-def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> Layout:
+def layout(
+    channels: int, down: Axis, across: Axis, sets: tuple[Taps, ...], tile: Tile, parts: int
+) -> Layout:
     """The layout for images that are cut into at least ``parts`` bands each."""
     wide = across.places + across.reach
     phases = len(down.remainders) * len(across.remainders)
@@ -122,23 +133,24 @@ def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> L
          + down.remainders.index(i % down.stride) * len(across.remainders)
          + across.remainders.index(j % across.stride)) * plane
         + i // down.stride * wide + j // across.stride
-        for c in range(channels) for i in down.taps for j in across.taps
+        for rows_seen, columns_seen in sets
+        for c in range(channels) for i in rows_seen for j in columns_seen
     ]  # fmt: skip
     starts, runs = [0], []
-    tiles = []
+    vectors = []
     for rows_here in (rows, down.places - rows * (bands - 1)):
-        pixels = (rows_here - 1) * wide + across.places
-        tiles.append(-(-pixels // (tile.lanes * tile.vectors)))
-        for first in range(0, tiles[-1] * tile.lanes * tile.vectors, tile.lanes):
-            runs += _runs_of(first, tile.lanes, wide, across.places, rows_here)
+        vectors.append(-(-((rows_here - 1) * wide + across.places) // tile.lanes))
+        for v in range(vectors[-1] + tile.vectors):
+            runs += _runs_of(v * tile.lanes, tile.lanes, wide, across.places, rows_here)
             starts.append(len(runs))
     numbers = [
         *(channels, down.size, across.size, down.places, across.places, rows, bands),
-        *(high, wide, down.stride, across.stride, down.offset, across.offset, *tiles),
+        *(high, wide, down.stride, across.stride, down.offset, across.offset, *vectors),
         *(len(down.remainders), len(across.remainders)),
         channels * phases * plane + tile.lanes * tile.vectors,
         *down.remainders,
         *across.remainders,
+        *itertools.accumulate((channels * len(i) * len(j) for i, j in sets), initial=0),
     ]
     each = [np.array(a, np.int64).reshape(-1) for a in (taps, starts, runs, numbers)]
     return Layout(tile, bands, each[0], each[1], each[2], each[3], numbers[17])
@@ -147,8 +159,11 @@ def layout(channels: int, down: Axis, across: Axis, tile: Tile, parts: int) -> L
 def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tuple[int, int]]:
     """The lanes of a vector to store, as bits, with the distance from the band's first place.
 
-    Each run is within one row of the result; lane 0 of the vector would be at the distance.
+    Each run is within one row of the result; lane 0 of the vector would be at the distance.  Rows
+    that nothing separates are one.
     """
+    if wide == places:
+        wide, places, rows = wide * rows, places * rows, 1
     runs = []
     for row in range(first // wide, min((first + n - 1) // wide, rows - 1) + 1):
         low = max(row * wide - first, 0)
@@ -161,46 +176,57 @@ def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tupl
 # ---------------------------------------------------------------- the kernel
 
 
-def packed(w: Array, rows: int) -> Array:
-    """Weights ``(G, F, T)`` in the order in which the kernel reads: ``(G, blocks, T, rows)``."""
-    groups, filters, taps = w.shape
-    blocks = -(-filters // rows)
-    out = np.zeros if filters % rows else np.empty
-    made = out((groups, blocks, taps, rows), w.dtype)
-    whole = filters // rows
-    seen = w[:, : whole * rows].reshape(groups, whole, rows, taps)
-    made[:, :whole] = seen.swapaxes(2, 3)
-    if filters % rows:
-        made[:, whole, :, : filters % rows] = w[:, whole * rows :].swapaxes(1, 2)
-    return made
+def packed(w: Array, rows: int, out: Array) -> None:
+    """Weights ``(G, F, *taps)`` as the kernel reads them: ``(G, blocks, T, rows)``."""
+    groups, filters, *taps = w.shape
+    whole, rest = divmod(filters, rows)
+    made = out.reshape(groups, -1, *taps, rows)
+    seen = w[:, : whole * rows].reshape(groups, whole, rows, *taps)
+    made[:, :whole] = np.moveaxis(seen, 2, -1)
+    if rest:
+        made[:, whole, ..., :rest] = np.moveaxis(w[:, whole * rows :], 1, -1)
+        made[:, whole, ..., rest:] = 0
 
 
-def slide(x: Array, w: Array, bias: Array | None, down: Axis, across: Axis) -> Array:
-    """Filters slid over images.
+def slide(
+    x: Array,
+    w: list[Array],
+    bias: Array | None,
+    down: Axis,
+    across: Axis,
+    sets: tuple[Taps, ...] = (),
+) -> Array:
+    """Filters slid over images; with ``sets`` several sets of filters, each with taps of its own.
 
-    Shape: ``(N, G · C, H, W), (G, F, C · taps) → (N, G · F, places, places)``
+    Shape: ``(N, G · C, H, W), (G, F, C, *taps) for each set → (N, G · F, sets, places, places)``
     """
-    groups, filters, taps = w.shape
+    sets = sets or ((down.taps, across.taps),)
+    groups, filters = w[0].shape[:2]
     dtype = x.dtype.name
     channels = x.shape[1] // groups
     count = len(x) * groups
     wide = across.places + across.reach
     tile = tile_for(dtype, filters, down.places * wide)
     few = count < 2 * kernels.threads()
-    where = layout(channels, down, across, tile, -(-4 * kernels.threads() // count) if few else 1)
-    weights = packed(w, tile.rows).reshape(-1)
-    biases = np.zeros(weights.size // taps, x.dtype)
+    parts = -(-4 * kernels.threads() // count) if few else 1
+    where = layout(channels, down, across, sets, tile, parts)
+    several = -(-filters // tile.rows) * tile.rows
+    ends = list(itertools.accumulate(groups * several * (p.size // (groups * filters)) for p in w))
+    weights = np.empty(ends[-1], x.dtype)
+    for part, begin, end in zip(w, [0, *ends], ends, strict=False):
+        packed(part, tile.rows, weights[begin:end])
+    biases = np.zeros((groups, several), x.dtype)
     if bias is not None:
-        biases.reshape(groups, -1)[:, :filters] = bias.reshape(groups, filters)
-    out = np.empty((len(x), groups * filters, down.places, across.places), x.dtype)
+        biases[:, :filters] = bias.reshape(groups, filters)
+    out = np.empty((len(x), groups * filters, len(sets), down.places, across.places), x.dtype)
     kernel = _slide(dtype, tile)
     image, result = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
 
     total = count * where.bands
-    flops = filters * taps * down.places * across.places * count
+    flops = filters * where.taps.size * down.places * across.places * count
     deal_out(
         kernel,
-        (image, weights, biases, result),
+        (image, weights, biases.reshape(-1), result),
         (filters, groups, where.taps, where.starts, where.runs, where.numbers),
         [where.size],
         1 if flops < SERIAL else min(kernels.threads(), total),
@@ -237,46 +263,52 @@ def source() -> str:
 inner = cache(kernels.inner)
 
 
-def deal_rows(image, source, size, y, step, left, stride, scratch, at, high, wide):
-    """Rows of a channel, with zeros where the image is not, into scratch memory from ``at`` on."""
-    if left == 0 and stride == 1 and step == 1 and wide == size[1] and 0 <= y <= size[0] - high:
-        x = source + y * wide  # whole rows are one run
-        for b in range(high * wide):
-            scratch[at + b] = image[x + b]
-        return
-    low = min(max(0, -(left // stride)), wide)
-    edge = max(low, min(wide, -((left - size[1]) // stride)))
-    for _ in range(high):
-        if y < 0 or y >= size[0]:
-            for b in range(wide):
-                scratch[at + b] = 0
-        else:
-            for b in range(low):
-                scratch[at + b] = 0
-            x = source + y * size[1] + left
+@cache
+def deal_rows(dtype: str) -> Any:
+    """A function for kernels: rows of a channel into scratch memory, zeros where the image is not.
+
+    Whole vectors are written: after the last row there must be room for one.
+    """
+    several = lanes(dtype)
+    fetch, fetch_every_other = (microkernels.fetch(dtype, several, s) for s in (1, 2))
+
+    def deal_rows(image, source, size, y, step, left, stride, scratch, at, high, wide):
+        down, across = size
+        if left == 0 and stride == 1 and step == 1 and wide == across and 0 <= y <= down - high:
+            source += y * across  # whole rows are one run
+            y, wide, across, high = y - y, wide * high, wide * high, high // high
+        for _ in range(high):
+            row = source + y * across
+            there = across if 0 <= y < down else 0
             if stride == 1:
-                for b in range(low, edge):
-                    scratch[at + b] = image[x + b]
+                for b in range(0, wide, several):
+                    fetch(image, row, there, left + b, scratch, at + b)
+            elif stride == 2:
+                for b in range(0, wide, several):
+                    fetch_every_other(image, row, there, left + 2 * b, scratch, at + b)
             else:
-                for b in range(low, edge):
-                    scratch[at + b] = image[x + b * stride]
-            for b in range(edge, wide):
-                scratch[at + b] = 0
-        y += step
-        at += wide
+                for b in range(wide):
+                    x = left + b * stride
+                    scratch[at + b] = image[row + x] if 0 <= x < there else 0
+            y += step
+            at += wide
+
+    return inner(deal_rows)
 
 
 @cache
 def _slide(dtype: str, tile: Tile) -> Any:
     lanes, rows_of_tile, vectors = tile
     block: Any = None
+    narrow: Any = None
     take: Any = None
-    deal: Any = deal_rows
+    deal: Any = None
 
     def prepare() -> None:
-        nonlocal block, take, deal
+        nonlocal block, narrow, take, deal
         block, take = microkernels.correlate(dtype, *tile), microkernels.take()
-        deal = inner(deal_rows)
+        narrow = microkernels.correlate(dtype, lanes, rows_of_tile, vectors - 1)
+        deal = deal_rows(dtype)
 
     def slide(
         image, weights, biases, result, scratch, filters, groups, taps, starts, runs, numbers,
@@ -297,7 +329,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
             numbers[9],
             numbers[10],
         )
-        offset_down, offset_across, tiles, last_tiles = (
+        offset_down, offset_across, whole, last = (
             numbers[11],
             numbers[12],
             numbers[13],
@@ -306,6 +338,8 @@ def _slide(dtype: str, tile: Tile) -> Any:
         phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
         for i in range(size - lanes * vectors, size):
             scratch[i] = 0
+        begins = numbers[18 + phases_down + phases_across :]  # of the taps of each set
+        sets = begins.size - 1
         plane = places_down * places_across
         blocks = -(-filters // rows_of_tile)
         item = take(counter)
@@ -325,18 +359,38 @@ def _slide(dtype: str, tile: Tile) -> Any:
                             scratch, at, high, wide,
                         )  # fmt: skip
                         at += high * wide
-            first = 0 if here == rows else tiles * vectors
+            first = 0 if here == rows else whole + vectors
+            count = whole if here == rows else last
             group = m % groups * blocks
-            for t in range(tiles if here == rows else last_tiles):
-                for f in range(blocks):
-                    block(
-                        scratch, t * lanes * vectors, taps,
-                        weights, (group + f) * taps.size * rows_of_tile,
-                        biases, (group + f) * rows_of_tile,
-                        result, (m * filters + f * rows_of_tile) * plane + top * places_across,
-                        plane, filters - f * rows_of_tile,
-                        starts, first + t * vectors, runs,
-                    )  # fmt: skip
+            # Blocks of a vector less let the last one end where the band does.
+            narrower = -count % vectors
+            if narrower * (vectors - 1) > count:
+                narrower = 0
+            v = 0
+            while v < count:
+                for n in range(sets):
+                    seen = taps[begins[n] : begins[n + 1]]
+                    base = begins[n] * groups * blocks * rows_of_tile
+                    for f in range(blocks):
+                        weight = base + (group + f) * seen.size * rows_of_tile
+                        place = ((m * filters + f * rows_of_tile) * sets + n) * plane
+                        place += top * places_across
+                        if narrower:
+                            narrow(
+                                scratch, v * lanes, seen, weights, weight,
+                                biases, (group + f) * rows_of_tile,
+                                result, place, sets * plane, filters - f * rows_of_tile,
+                                starts, first + v, runs,
+                            )  # fmt: skip
+                        else:
+                            block(
+                                scratch, v * lanes, seen, weights, weight,
+                                biases, (group + f) * rows_of_tile,
+                                result, place, sets * plane, filters - f * rows_of_tile,
+                                starts, first + v, runs,
+                            )  # fmt: skip
+                v += vectors - 1 if narrower else vectors
+                narrower -= 1 if narrower else 0
             item = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
@@ -365,80 +419,90 @@ def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | 
     """``y``."""
     stride, padding, dilation, groups = settings
     down, across = axes(x.shape[2:], w.shape[2:], places, stride, padding, dilation)
-    wide = w.reshape(groups, len(w) // groups, math.prod(w.shape[1:]))
-    return slide(x, wide, bias, down, across)
+    return slide(x, [w.reshape(groups, len(w) // groups, *w.shape[1:])], bias, down, across)
 
 
 def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
-    """``x``: one convolution of ``y`` for each remainder of places divided by the stride."""
+    """``x``: filters for each remainder of places divided by the stride, slid over ``y``."""
     stride, padding, dilation, groups = settings
     filters, channels, *kernel = w.shape
     wide = w.reshape(groups, filters // groups, channels, *kernel).swapaxes(1, 2)
-    parts = [
-        [_remainder(*facts, r) for r in range(facts[2])]  # type: ignore[call-arg]
+    rows, columns = (
+        _remainders(*facts)
         for facts in zip(size, kernel, stride, padding, dilation, y.shape[2:], strict=True)
-    ]
+    )
+    if not rows.seen or not columns.seen:
+        return np.zeros((len(y), groups * channels, *size), y.dtype)
+    weights = [wide[:, :, :, i, j] for i in rows.seen for j in columns.seen]
+    sets = tuple(itertools.product(rows.taps, columns.taps))
+    made = slide(y, weights, None, rows.axis, columns.axis, sets)
     if stride == (1, 1):
-        (down, _, _), (across, _, _) = parts[0][0], parts[1][0]
-        return slide(y, wide.reshape(groups, channels, -1), None, down, across)
-    out = np.zeros((len(y), groups * channels, *size), y.dtype)
-    for down, rows, i in parts[0]:
-        for across, columns, j in parts[1]:
-            if down.taps and across.taps and down.places > 0 and across.places > 0:
-                part = wide[:, :, :, i][..., j].reshape(groups, channels, -1)
-                _interleave(out, slide(y, part, None, down, across), rows, columns)
+        return made
+    whole = len(sets) == math.prod(stride)
+    out = (np.empty if whole else np.zeros)((len(y), groups * channels, *size), y.dtype)
+    starts = np.array(list(itertools.product(rows.starts, columns.starts)), np.int64)
+    _interleave(out, made, starts, stride)
     return out
 
 
-def _interleave(out: Array, part: Array, rows: slice, columns: slice) -> None:
-    """``out[:, :, rows, columns] = part``."""
-    if part.size < WORTH_COMPILING:
-        out[:, :, rows, columns] = part
+class Remainders(NamedTuple):
+    """Along an axis: the elements of an image that leave each remainder, and what sees them."""
+
+    axis: Axis  # of a convolution of the places, for all of them
+    starts: list[int]  # the first element
+    seen: list[slice]  # the taps of the window that see such elements
+    taps: list[tuple[int, ...]]  # where these are, as distances from the axis' first tap
+
+
+def _remainders(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, places: int
+) -> Remainders:
+    """Those that are seen by any tap, by places counted with the padding."""
+    found = []
+    for start in range(min(stride, size)):
+        r = (start + padding) % stride
+        seen = [k for k in range(kernel) if k * dilation % stride == r]
+        # the element start + i · stride is seen by tap k from the place i + back
+        back = [(start + padding - k * dilation) // stride for k in seen]
+        if seen:
+            found.append((start, seen, back))
+    first = min((b for _, _, back in found for b in back), default=0)
+    taps = [tuple(b - first for b in back) for _, _, back in found]
+    union = tuple(sorted({t for each in taps for t in each}))
+    axis = Axis(places, -(-size // stride), 1, first, union)
+    step = stride // math.gcd(stride, dilation)
+    slices = [slice(seen[0], None, step) for _, seen, _ in found]
+    return Remainders(axis, [start for start, _, _ in found], slices, taps)
+
+
+def _interleave(out: Array, made: Array, starts: Array, stride: Sizes) -> None:
+    """``out[n, c, i::stride, j::stride] = made[n, c, k]`` where ``(i, j)`` is the k-th start."""
+    if out.size < WORTH_COMPILING:
+        for k, (i, j) in enumerate(starts):
+            seen = out[:, :, i :: stride[0], j :: stride[1]]
+            seen[...] = made[:, :, k, : seen.shape[2], : seen.shape[3]]
         return
-    planes = len(part) * part.shape[1]
-    height, width = out.shape[2:]
-    kernels.launch(
-        _weave(out.dtype.name),
-        (part.reshape(planes, -1), part.shape[3], out.reshape(planes, height * width), width,
-         rows.start, rows.step, columns.start, columns.step),
-        planes,
-        max(1, WORTH_COMPILING * planes // part.size),
-        (1, 0, 1, 0, 0, 0, 0, 0),
-    )  # fmt: skip
+    planes = out.shape[0] * out.shape[1]
+    flat, into = (a.reshape(planes, *a.shape[2:]) for a in (made, out))
+    grain = max(1, WORTH_COMPILING * planes // out.size)
+    arguments = (flat, into, starts, *stride)
+    kernels.launch(_weave(out.dtype.name), arguments, planes, grain, (1, 1, 0, 0, 0))
 
 
-WORTH_COMPILING = 1 << 14  # elements
+WORTH_COMPILING = 1 << 16  # elements
 
 
-def weave(part, places, out, width, top, down, left, across):
-    """Put rows of so many places where they belong in planes of a width."""
-    for p in range(len(part)):
-        for i in range(part.shape[1] // places):
-            at = (top + i * down) * width + left
-            for j in range(places):
-                out[p, at + j * across] = part[p, i * places + j]
+def weave(made, out, starts, down, across):
+    """Put rows and columns where they belong."""
+    for p in range(len(out)):
+        for k in range(len(starts)):
+            top, left = starts[k]
+            for i in range(-(-(out.shape[1] - top) // down)):
+                for j in range(-(-(out.shape[2] - left) // across)):
+                    out[p, top + i * down, left + j * across] = made[p, k, i, j]
 
 
 @cache
 def _weave(dtype: str) -> Any:
-    given = kernels.readonly(dtype, 2)
-    return kernels.compile(
-        weave, f"void({given}, int64, {dtype}[:, ::1], int64, int64, int64, int64, int64)"
-    )
-
-
-def _remainder(
-    size: int, kernel: int, stride: int, padding: int, dilation: int, places: int, r: int
-) -> tuple[Axis, slice, list[int]]:
-    """The elements of the image whose place, counted with the padding, leaves ``r``.
-
-    They are seen by some of the taps only.  What these are as an axis of a convolution over the
-    places, where the elements are, and which taps see them.
-    """
-    taps = [i for i in range(kernel) if i * dilation % stride == r]
-    first = -((r - padding) // stride)
-    count = (size - 1 + padding - r) // stride - first + 1
-    back = [(i * dilation - r) // stride for i in taps]
-    far = max(back, default=0)
-    axis = Axis(places, count, 1, first - far, tuple(far - b for b in back))
-    return axis, slice(stride * first + r - padding, None, stride), taps
+    given, ints = kernels.readonly(dtype, 4), kernels.readonly("int64", 2)
+    return kernels.compile(weave, f"void({given}, {dtype}[:, :, ::1], {ints}, int64, int64)")

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from . import direct, kernels, microkernels
-from .direct import Axis, Sizes, Tile, axes, deal_rows, inner, lanes, layout
+from .direct import Axis, Sizes, Tile, axes, deal_rows, lanes, layout
 
 Array = np.ndarray[Any, Any]
 
-CHUNK = 128  # pixels whose gradients, for a block of filters, stay in the nearest cache
+CHUNK = 208  # pixels whose gradients, for a block of filters, stay in a near cache
 
 
 @lru_cache(maxsize=256)
@@ -75,7 +75,7 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     grain = -(-total // parts)
     sums = np.zeros((parts, groups, blocks, taps.size, wide), x.dtype)
     kernel = _weigh(dtype, tile)
-    size = channels * int(numbers[7] * numbers[8])
+    size = channels * int(numbers[7] * numbers[8]) + n
     image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
 
     # Who adds up what is settled beforehand, so that the same call gives the same bits.
@@ -110,12 +110,12 @@ def _weigh(dtype: str, tile: Tile) -> Any:
     chunk = CHUNK
     block: Any = None
     turn: Any = None
-    deal: Any = deal_rows
+    deal: Any = None
 
     def prepare() -> None:
         nonlocal block, turn, deal
         block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, tile.lanes)
-        deal = inner(deal_rows)
+        deal = deal_rows(dtype)
 
     def weigh(
         image, gradient, sums, scratch, slopes, filters, groups, taps, pixels, numbers,
@@ -151,8 +151,10 @@ def _weigh(dtype: str, tile: Tile) -> Any:
                     offset_across, one, scratch, c * high * wide, high, wide,
                 )  # fmt: skip
             count = min(rows, places_down - top) * places_across
-            for start in range(0, count, chunk):
-                stop = min(start + chunk, count)
+            even = -(-count // -(-count // chunk))  # pixels at a time, about as many each time
+            even += -even % lanes
+            for start in range(0, count, even):
+                stop = min(start + even, count)
                 for b in range(blocks):
                     here = min(several, filters - b * several)
                     source = (m * filters + b * several) * plane + top * places_across + start
@@ -195,7 +197,7 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
     dtype = x.dtype.name
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
-    where = layout(channels, down, across, Tile(n, ALONE, 1), 1)
+    where = layout(channels, down, across, ((down.taps, across.taps),), Tile(n, ALONE, 1), 1)
     width = where.taps.size
     taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
     sums = np.zeros((len(x) * groups * filters, taps.size), x.dtype)
@@ -224,12 +226,12 @@ def _dot(dtype: str, lanes: int) -> Any:
     rows_of_tile = ALONE
     block: Any = None
     take: Any = None
-    deal: Any = deal_rows
+    deal: Any = None
 
     def prepare() -> None:
         nonlocal block, take, deal
         block, take = microkernels.inner(dtype, lanes, ALONE), microkernels.take()
-        deal = inner(deal_rows)
+        deal = deal_rows(dtype)
 
     def dot(image, gradient, sums, scratch, slopes, filters, taps, numbers, counter, total):
         channels, size_down, size_across, places_down, places_across = (

@@ -12,6 +12,7 @@ called from a kernel of `direct` as if it were a Numba function.
 - `inner`: rows are taps and a vector is a run of pixels, of the image and of the gradient; the
   lanes are added up at the end.  It is for filters that are alone in their group.
 - `turn`: a square of the gradient, with rows and columns exchanged.
+- `fetch`: a piece of a row, or every other element of it, with zeros where the row is not.
 
 With 16 floats to a vector, 8 · 3 sums take 24 of the 32 registers of AVX-512.
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-__all__ = ["correlate", "inner", "outer", "take", "turn"]
+__all__ = ["correlate", "fetch", "inner", "outer", "take", "turn"]
 
 
 class _Writer:
@@ -49,6 +50,18 @@ class _Writer:
         """The vector that begins at an element."""
         place = self.builder.gep(pointer, [index])
         return self.builder.bitcast(place, self.vector.as_pointer())
+
+    def next(self, index: Any) -> Any:
+        return self.builder.add(index, self.constant(1))
+
+    def prefetch(self, pointer: Any, index: Any) -> None:
+        """Bring an element near, to be written; it need not be there."""
+        ir = self.ir
+        place = self.builder.gep(pointer, [index])
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = self.intrinsic("llvm.prefetch.p0", kind)
+        self.builder.call(function, [place, *(ir.Constant(number, n) for n in (1, 3, 1))])
 
     def load_vector(self, pointer: Any, index: Any) -> Any:
         return self.builder.load(self.at(pointer, index), align=self.size)
@@ -115,6 +128,30 @@ class _Writer:
         align = ir.Constant(ir.IntType(32), self.size)
         self.builder.call(function, [value, place, align, mask])
 
+    def every(self, number: Any) -> Any:
+        """A whole number in every lane, in 32 bits."""
+        ir, builder = self.ir, self.builder
+        kind = ir.VectorType(ir.IntType(32), self.lanes)
+        undefined = ir.Constant(kind, ir.Undefined)
+        narrow = builder.trunc(number, ir.IntType(32))
+        first = builder.insert_element(undefined, narrow, ir.Constant(ir.IntType(32), 0))
+        return builder.shuffle_vector(first, undefined, ir.Constant(kind, [0] * self.lanes))
+
+    def lane(self, first: Any) -> Any:
+        """``first``, ``first + 1`` and so on."""
+        kind = self.ir.VectorType(self.ir.IntType(32), self.lanes)
+        return self.builder.add(self.every(first), self.ir.Constant(kind, list(range(self.lanes))))
+
+    def masked_load(self, pointer: Any, index: Any, mask: Any) -> Any:
+        """The vector that begins at an element; lanes without ``mask`` are zero and not read."""
+        ir = self.ir
+        place = self.at(pointer, index)
+        kind = ir.FunctionType(self.vector, [place.type, ir.IntType(32), mask.type, self.vector])
+        function = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", kind)
+        align = ir.Constant(ir.IntType(32), self.size)
+        zeros = ir.Constant(self.vector, [0] * self.lanes)
+        return self.builder.call(function, [place, align, mask, zeros])
+
     def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
         """Lanes of two vectors; those of the second are counted on."""
         places = self.ir.Constant(self.ir.VectorType(self.ir.IntType(32), self.lanes), lanes)
@@ -174,6 +211,15 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> Any:
             values = _pointers(context, builder, signature, args)
             image, pixel, taps, weights, weight, biases, bias, *values = values
             result, place, plane, wanted, starts, first, runs = values
+            begin = w.load(starts, first)
+            with builder.if_then(builder.icmp_signed("<", begin, w.load(starts, w.next(first)))):
+                # Where sums will go is asked of memory now, and is there when they are.
+                to = w.load(runs, w.next(builder.mul(begin, w.constant(2))))
+                for f in range(rows):
+                    there = builder.add(to, builder.mul(plane, w.constant(f)))
+                    for v in range(vectors):
+                        at = builder.add(there, w.constant(v * lanes))
+                        w.prefetch(result, builder.add(place, at))
             sums = []
             for f in range(rows):
                 value = w.splat(w.load(biases, builder.add(bias, w.constant(f))))
@@ -362,6 +408,40 @@ def turn(dtype: str, lanes: int) -> Any:
         return types.void(source, first, distance, result, place, apart), write
 
     return tile
+
+
+@cache
+def fetch(dtype: str, lanes: int, stride: int) -> Any:
+    """A vector of a row's elements that are ``stride`` (1 or 2) apart.
+
+    It is called with an array, the element where the row begins, how many the row has and which of
+    them lane 0 sees; then the array to write, and where.  Lanes before and after the row are zero.
+    """
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def piece(
+        typing: Any, source: Any, row: Any, size: Any, first: Any, result: Any, place: Any
+    ) -> Any:
+        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            w = _Writer(builder, dtype, lanes)
+            source, row, size, first, result, place = _pointers(context, builder, signature, args)
+            end = w.every(size)
+            parts = []
+            for v in range(stride):
+                start = builder.add(first, w.constant(v * lanes))
+                inside = builder.icmp_unsigned("<", w.lane(start), end)  # a place below 0 is large
+                parts.append(w.masked_load(source, builder.add(row, start), inside))
+            value = parts[0]
+            if stride == 2:
+                value = w.shuffle(parts[0], parts[1], [2 * i for i in range(lanes)])
+            w.store_vector(value, result, place)
+            return context.get_dummy_value()
+
+        return types.void(source, row, size, first, result, place), write
+
+    return piece
 
 
 @cache
