@@ -51,10 +51,7 @@ from .layout import (
     preserve_format,
     strided,
 )
-from .op import functions
-from .random import default_generator
-from .serialization import load, save
-from .tape import (
+from .modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -62,6 +59,9 @@ from .tape import (
     no_grad,
     set_grad_enabled,
 )
+from .op import functions
+from .random import default_generator
+from .serialization import load, save
 from .tensor import Parameter, Tensor
 from .threads import get_num_threads, set_num_threads
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from . import dtypes as dt
 from .errors import PACKAGE
-from .tape import Many, Node, places, recorder
+from .modes import recorder
+from .tape import Many, Node, places
 
 FRAMES = 10  # how many callers a place tells, from the innermost
 

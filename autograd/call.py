@@ -21,6 +21,7 @@ import numpy as np
 
 from . import scalar, version
 from .large import LARGE, formula
+from .modes import recording
 from .op import Op, not_a_tensor, public_name, watch
 from .printer import (
     Numbers,
@@ -31,7 +32,7 @@ from .printer import (
     with_named_numbers,
 )
 from .shapes import axis_of, size_of
-from .tape import Node, new_node, recording
+from .tape import Node, new_node
 from .tensor import Source, Tensor, node_of, wrap
 
 Function = Callable[..., Any]

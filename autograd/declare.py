@@ -28,11 +28,11 @@ from . import call, scalar
 from . import dtypes as dt
 from . import op as machine
 from .inplace import write
+from .modes import recording
 from .op import Op, functions, registry, run
 from .printer import print_body
 from .promotion import computed, elementwise_slowly, operator_slowly
 from .shapes import axes_of, axis_of
-from .tape import recording
 from .tensor import Tensor, node_of, wrap
 
 Function = Callable[..., Any]

@@ -19,18 +19,9 @@ import numpy as np
 from . import dtypes as dt
 from . import version
 from .inplace import adopt
+from .modes import enable_grad, is_grad_enabled, no_grad, recording
 from .op import watch
-from .tape import (
-    FREED,
-    Many,
-    Node,
-    _freed,
-    enable_grad,
-    is_grad_enabled,
-    new_node,
-    no_grad,
-    recording,
-)
+from .tape import FREED, Many, Node, _freed, new_node
 from .tensor import Tensor, node_of, wrap
 
 Array = np.ndarray[Any, Any]

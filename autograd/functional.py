@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes as dt
-from . import tape
+from . import modes, tape
 from .anomaly import inspector
 from .large import copied
 from .tape import Node, Reading, walk
@@ -99,15 +99,15 @@ def _walk(
 ) -> dict[Node, Any]:
     watching = inspector()
     if create_graph:
-        with tape.enable_grad():
+        with modes.enable_grad():
             return walk(roots, seeds, reading=TensorReading, inspect=watching, **options)
-    mode = tape.recording()
+    mode = modes.recording()
     try:
-        tape.set_mode(None)  # what a user's Function does in its backward is not recorded
+        modes.set_mode(None)  # what a user's Function does in its backward is not recorded
         with np.errstate(all="ignore"):
             return walk(roots, seeds, inspect=watching, **options)
     finally:
-        tape.set_mode(mode)
+        modes.set_mode(mode)
 
 
 def backward(
@@ -169,7 +169,7 @@ def _taken(reached: dict[Node, Any], node: Node) -> Any:
     if isinstance(g, Tensor):
         if alone and g.array.base is None:
             return g
-        with tape.enable_grad():
+        with modes.enable_grad():
             return g.clone()
     return np.array(g)
 
@@ -193,7 +193,7 @@ def _accumulate(
     if node.dtype.names is not None:
         g = _stored(g, node)
     if isinstance(g, Tensor):
-        with tape.enable_grad():
+        with modes.enable_grad():
             tensor._grad = g.clone() if before is None else before + g
     elif before is None:
         del g  # it would count as a reference
@@ -339,7 +339,7 @@ def jacobian(
     tensor([[2., 0.],
             [0., 4.]])
     """
-    with tape.enable_grad():
+    with modes.enable_grad():
         xs = _own(inputs, create_graph)
         result = func(*xs)
         rows = [_rows(out, xs, create_graph, strict) for out in _outputs(result)]
@@ -401,7 +401,7 @@ def vjp(
 
     ``v`` may be left out when the output is one number.
     """
-    with tape.enable_grad():
+    with modes.enable_grad():
         xs = _own(inputs, create_graph)
         result = func(*xs)
         outs = _outputs(result)
@@ -416,7 +416,7 @@ def jvp(
 
     It is computed by two backwards: ``gᵀ J`` is linear in ``g``, and its derivative is ``J``.
     """
-    with tape.enable_grad():
+    with modes.enable_grad():
         xs = _own(inputs, create_graph)
         result = func(*xs)
         outs = _outputs(result)
@@ -431,7 +431,7 @@ def vhp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
     """``func(*inputs)``, one number, and ``vᵀ H``: its second derivatives along ``v``."""
-    with tape.enable_grad():
+    with modes.enable_grad():
         xs = _own(inputs, create_graph)
         result = func(*xs)
         ds = _gradient(result, xs, strict)

@@ -16,8 +16,9 @@ import numpy as np
 from . import dtypes as dt
 from . import scalar as s
 from . import version
+from .modes import recording
 from .op import Op, registry, watch
-from .tape import Node, new_node, recording
+from .tape import Node, new_node
 from .tensor import Tensor, node_of, wrap
 
 Array = np.ndarray[Any, Any]

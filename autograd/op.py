@@ -24,6 +24,7 @@ from . import scalar, version
 from .dtypes import dtype
 from .large import LARGE
 from .large import formula as large_formula
+from .modes import recording
 from .printer import (
     Numbers,
     arguments,
@@ -34,7 +35,7 @@ from .printer import (
     straight_rule,
     with_named_numbers,
 )
-from .tape import Many, Node, new_node, recording, seals
+from .tape import Many, Node, new_node, seals
 from .tensor import Tensor, node_of, wrap
 
 Array = np.ndarray[Any, Any]

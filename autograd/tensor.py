@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes as dt
-from . import tape, version
+from . import modes, tape, version
 from .device import CPU, Size, device
 from .dtypes import dtype
 from .format import tensor_repr
@@ -525,12 +525,12 @@ def node_of(tensor: Tensor) -> Node | None:
             if source.steps is not None:
                 again = source.base
                 _check_may_be_made_again(source)
-                with tape.enable_grad():
+                with modes.enable_grad():
                     for op, settings in source.steps:
                         again = op.function(again, *settings)
                 tensor.node = again.node
                 source.seen = now
-            elif tape.recording() is not None:
+            elif modes.recording() is not None:
                 raise RuntimeError(
                     "A view was created in no_grad mode, or by a custom Function, and its base or "
                     "another view of its base has been modified inplace with grad mode enabled: "
@@ -547,7 +547,7 @@ def _check_may_be_made_again(source: Source) -> None:
             "the tensor that this is a view of was given another shape in place (squeeze_, "
             "transpose_, …) and written to: make the view again, or use the out-of-place form"
         )
-    if source.is_one_of_several and tape.recording() is not None:
+    if source.is_one_of_several and modes.recording() is not None:
         raise RuntimeError(
             "this view is one output of a function that returns multiple views (unbind, split), "
             "and its base or another view of its base has been modified inplace: make the views "

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import retrograd as rg
 from hypothesis import settings
-from retrograd.autograd import tape, version
+from retrograd.autograd import modes, tape, version
 from retrograd.autograd.op import registry
 
 # The same examples at every run where a failure must be the change's own doing; new ones elsewhere.
@@ -47,7 +47,7 @@ def numba_threads():
 
 # What a test must leave as it found it.  Tables that only live tensors fill are counted by size.
 SHARED = {
-    "the grad mode": tape.recording,
+    "the grad mode": modes.recording,
     "inference mode": rg.is_inference_mode_enabled,
     "the default dtype": rg.get_default_dtype,
     "the print options": rg.get_printoptions,

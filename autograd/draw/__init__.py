@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..tape import Node, enable_grad
+from ..modes import enable_grad
+from ..tape import Node
 from ..tensor import Tensor, node_of
 from .build import Options, build
 from .cycles import tape_cycles

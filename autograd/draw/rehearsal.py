@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from .. import tape
+from .. import modes
 from ..deferred import settled
 from ..shapes import sum_to
 from ..tape import FREED, Many, Node
@@ -40,9 +40,9 @@ def rehearse(nodes: Sequence[Node], roots: Sequence[int]) -> Rehearsal:
     for root in roots:
         node = nodes[root]
         pending[root] = np.ones(node.shape, dt.widen(np.empty(0, node.dtype)).dtype)
-    mode = tape.recording()
+    mode = modes.recording()
     try:
-        tape.set_mode(None)
+        modes.set_mode(None)
         with np.errstate(all="ignore"):
             for i in range(len(nodes) - 1, -1, -1):
                 g = pending.pop(i, None)
@@ -56,7 +56,7 @@ def rehearse(nodes: Sequence[Node], roots: Sequence[int]) -> Rehearsal:
                     if found.stopped is not None:
                         break
     finally:
-        tape.set_mode(mode)
+        modes.set_mode(mode)
     return found
 
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from .. import dtypes as dt
-from .. import tape
+from .. import modes
 from ..errors import PACKAGE
 from ..tape import Node
 from ..tensor import Tensor
@@ -153,7 +153,7 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
     def __enter__(self) -> Self:
         self._floor = sys._getframe(1)
         self._thread = threading.get_ident()
-        before = tape.recording()
+        before = modes.recording()
         self._other: Callable[[Node], None] | None = before if callable(before) else None
         for model in self.models:
             title = type(model).__name__
@@ -161,7 +161,7 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
                 self._name(name, buffer)
             for name, module in model.named_modules():
                 self._wrap(module, name or title)
-        self._recorder = tape.recorder(self._see)
+        self._recorder = modes.recorder(self._see)
         self._recorder.__enter__()
         self._last = perf_counter()
         return self

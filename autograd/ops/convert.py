@@ -24,7 +24,7 @@ from ..layout import (
     memory_format,
     preserve_format,
 )
-from ..tape import recording
+from ..modes import recording
 from ..tensor import Tensor, wrap
 
 

@@ -16,9 +16,9 @@ from .. import scalar as s
 from .. import shapes, version
 from ..declare import alias, composite, movement, selection, word
 from ..device import Size
+from ..modes import recording
 from ..op import functions
 from ..shapes import axis_of, size_of
-from ..tape import recording
 from ..tensor import Tensor, node_of, wrap
 
 
