@@ -435,7 +435,7 @@ def walk(
     goals = set(targets or ())
     leading = None if targets is None else leading_to(roots, targets)
     rare = bool(targets is not None or tensor_hooks or node_hooks or seals.data or inspect)  # type: ignore[attr-defined]
-    plain, to_shape, changed = reading.plain, reading.sum_to, version.changed
+    plain, to_shape = reading.plain, reading.sum_to
     pending: dict[Node, Any] = {}  # gradients so far; in the end, those of the leaves
     ours: set[Node] = set()  # nodes whose pending gradient is an array made here
     add = np.add
@@ -470,7 +470,7 @@ def walk(
         try:
             if kept is FREED:
                 raise _freed(op.name)
-            if changed and kept:
+            if kept and version.latest > node.born:
                 version.check(kept, node.born, op.name)
             ds = op.pull(g, node) if plain else op.pull_tensors(g, node)
         except Exception as error:
@@ -495,6 +495,8 @@ def walk(
                     d = to_shape(d, parent.shape)
                 elif parent.op is not None and parent not in ours:  # only leaves can wait
                     d = d.value()
+                    if heap and parent not in pending:
+                        ours.add(parent)  # and `pending` below: what comes next is added in place
             if parent in pending:
                 if parent in ours:  # `_gather`'s common case
                     add(pending[parent], d, pending[parent])

@@ -40,6 +40,8 @@ class Changes:
         self.watch = watch  # kept alive for its callback, which removes this entry
 
 
+latest = 0  # the tick of the last write to any memory
+uncounted = 0  # writes past the counters, which are undone before the tape could notice
 changed: dict[int, Changes] = {}  # id of the memory's owner → its history
 exposed: dict[int, weakref.ref[Array]] = {}  # id of the owner → a reference that cleans up
 
@@ -61,7 +63,9 @@ def note_change(array: Array, op: str) -> None:
 
 def note_changes(arrays: Iterable[Array], op: str) -> None:
     """`note_change` for all the arrays that one operation wrote."""
+    global latest
     now, place = tick(), user_line()
+    latest = now
     for array in arrays:
         held = owner(array)
         key = id(held)
@@ -80,7 +84,7 @@ def _forgetter(key: int) -> Callable[[Any], object]:
 
 def version(array: Array) -> int:
     """How often the memory was written in place."""
-    entry = changed.get(id(owner(array)))
+    entry = changed.get(id(array if array.base is None else owner(array)))
     return 0 if entry is None else entry.count
 
 
