@@ -74,12 +74,38 @@ class Product(Deferred):
     def value(self) -> Array:
         """The product as an array."""
         if self.lefts:
-            several = len(self.lefts) > 1
-            left = np.concatenate(self.lefts) if several else self.lefts[0]
-            right = np.concatenate(self.rights) if several else self.rights[0]
-            product = scalar.matmul(left.T, right)
+            product = scalar.matmul(below(self.lefts).T, below(self.rights))
             self.total = product if self.total is None else np.add(self.total, product, self.total)
             self.lefts, self.rights, self.rows = [], [], 0
+        assert self.total is not None
+        return self.total
+
+
+class Rows(Deferred):
+    """The sum of rows."""
+
+    __slots__ = ("count", "pieces", "total")
+
+    def __init__(self, g: Array):
+        self.pieces = [g]
+        self.count = len(g)
+        self.total: Array | None = None  # of rows that were added up already
+
+    def __add__(self, other: Any) -> Any:
+        if type(other) is not Rows:
+            return self.value() + other
+        self.pieces += other.pieces
+        self.count += other.count
+        if self.count >= ROWS:
+            self.value()
+        return self
+
+    def value(self) -> Array:
+        """The sum as an array."""
+        if self.pieces:
+            added = np.add.reduce(below(self.pieces), 0)
+            self.total = added if self.total is None else np.add(self.total, added, self.total)
+            self.pieces, self.count = [], 0
         assert self.total is not None
         return self.total
 
@@ -108,6 +134,26 @@ class Part(Deferred):
         total[self.key] += self.g
 
 
+def below(pieces: list[Array]) -> Array:
+    """Matrices one below the other: no copy is made where they lie so in memory."""
+    first, count = pieces[0], len(pieces)
+    if count == 1:
+        return first
+    whole, layout = first.base, (first.shape, first.strides)
+    if (
+        type(whole) is not np.ndarray
+        or (whole.shape[1:], whole.strides) != (first.shape[1:], first.strides)
+        or any(p.base is not whole or (p.shape, p.strides) != layout for p in pieces)
+    ):
+        return np.concatenate(pieces)
+    start, *others = [p.__array_interface__["data"][0] for p in [whole, *pieces]]
+    step = first.nbytes
+    if others != [*range(others[0], others[0] + count * step, step)]:
+        return np.concatenate(pieces)
+    row = (others[0] - start) // whole.strides[0]
+    return whole[row : row + count * len(first)]
+
+
 def settled(ds: Any) -> tuple[Any, ...]:
     """Gradients for someone who looks at them: arrays all."""
     return tuple(d.value() if isinstance(d, Deferred) else d for d in ds)
@@ -122,12 +168,17 @@ def rows_product(left: Array, right: Array) -> Any:
     return scalar.matmul(left.T, right)
 
 
+def rows_sum(g: Array) -> Any:
+    """The sum of rows, as a `Rows` where many may meet."""
+    return Rows(g) if len(g) * 8 <= ROWS else np.add.reduce(g, 0)
+
+
 def part_of(g: Array, shape: tuple[int, ...], key: Any) -> Any:
-    """`scalar.unindex` for ints and slices, as a `Part` where most of it would be zeros."""
+    """`scalar.unindex` for ints and slices, as a `Part` where half of it or more would be zeros."""
     if g.shape == shape:  # all of it, and in order, for steps go forwards
         return g
     size = math.prod(shape)
-    if size >= LARGE and g.size * 4 <= size:
+    if size >= LARGE and g.size * 2 <= size:
         return Part(g, shape, key)
     out = np.zeros(shape, g.dtype)
     out[key] = g

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes as dt
+from . import version
 from .functional import grad
 from .tensor import Tensor, wrap
 
@@ -334,10 +335,12 @@ def _along(
         for sign in (1, -1):
             # Past the version counter: the tape that was recorded before stays valid.
             x.array[...] = _with_reals(x, values + sign * eps * direction).array
+            version.uncounted += 1
             outputs = _outputs(func(*inputs), everything)
             sides.append([_reals(out) for out in outputs])
     finally:
         x.array[...] = before
+        version.uncounted += 1
     above, below = sides
     if [a.shape for a in above] != [b.shape for b in below]:
         raise GradcheckError(

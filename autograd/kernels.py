@@ -145,11 +145,12 @@ def _makers() -> str:
     numba = Path(find_spec("numba").origin).with_name("_version.py")  # type: ignore[union-attr,arg-type]
     versions = f"{sys.version} {np.__version__} {numba.read_text()} {llvm.llvm_version_info}"
     lowering = str(Path(__file__).with_name("lowering.py"))
-    ours = _text_of(__file__, polynomials.__file__, machine.__file__, lowering)
+    ours = text_of(__file__, polynomials.__file__, machine.__file__, lowering)
     return f"{versions} {platform.platform()} {cpu} {ours}"
 
 
-def _text_of(*files: str) -> str:
+def text_of(*files: str) -> str:
+    """The text of files, one after the other."""
     return "".join(Path(file).read_text("utf-8") for file in files)
 
 
@@ -187,7 +188,7 @@ def compile(
     path = None
     if folder is not None:
         if source is None:
-            source = _text_of(function.__code__.co_filename)
+            source = text_of(function.__code__.co_filename)
         parts = (_makers(), source, function.__name__, signature, f"{contract} {reorder} {wide}")
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         path = folder / f"{function.__name__}-{digest[:24]}.kernel"
@@ -359,7 +360,8 @@ def launch(
     def work(start: int, stop: int) -> None:
         kernel(*[a[start * c : stop * c] if c else a for a, c in zip(arguments, cut, strict=True)])
 
-    share(work, total, grain)
+    with np.errstate(all="ignore"):  # for the day the loop is Python's
+        share(work, total, grain)
 
 
 def launch_pieces(kernel: Callable[..., Any], total: int, *arguments: Any) -> None:
@@ -369,8 +371,7 @@ def launch_pieces(kernel: Callable[..., Any], total: int, *arguments: Any) -> No
     """
     grain = -(-total // (2 * threads()))
     cut = (1,) + (0,) * len(arguments)
-    with np.errstate(all="ignore"):  # for the day the loop is Python's
-        launch(kernel, (np.arange(total), *arguments), total, grain, cut)
+    launch(kernel, (np.arange(total), *arguments), total, grain, cut)
 
 
 @cache

@@ -33,6 +33,7 @@ import numpy as np
 __all__ = ["Crew", "Machine", "load", "pack"]
 
 Array = np.ndarray[Any, Any]
+ndarray = np.ndarray
 
 HEAD = object.__basicsize__  # of a Python object; then come data, ndim, dimensions, strides, …
 CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400  # NumPy's flags
@@ -300,10 +301,21 @@ class Machine:
     def __init__(self, address: int, kinds: list[Any]):
         self.address = address
         self.kinds = [np.dtype(k[0]) if isinstance(k, list) else None for k in kinds]
+        self._template = (
+            [] if None in self.kinds else [w for k in self.kinds for w in (0, id(k), 0)]
+        )
         self._format = struct.Struct("".join(k if isinstance(k, str) else "qqq" for k in kinds))
         self._entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, *[ctypes.c_int64] * 2)(
             address
         )
+
+    def _whole(self, arguments: Sequence[Any]) -> bytes:
+        """`table` for whole arrays: most kernels take nothing else, and 0.1 µs each is much."""
+        if not self._template or {*map(type, arguments)} != {ndarray}:
+            return self.table(arguments, (0,) * len(arguments))
+        words = self._template.copy()
+        words[::3] = map(id, arguments)
+        return self._format.pack(*words)
 
     def table(self, arguments: Sequence[Any], cut: Sequence[int]) -> bytes:
         """What an entry reads.  Raises `TypeError` for an argument that is no array."""
@@ -311,7 +323,7 @@ class Machine:
         for a, kind, step in zip(arguments, self.kinds, cut, strict=True):
             if kind is None:
                 words.append(a)
-            elif isinstance(a, np.ndarray):
+            elif a.__class__ is ndarray or isinstance(a, ndarray):  # `isinstance` alone: 0.06 µs
                 words += (id(a), id(kind), step)
             else:
                 raise TypeError(f"a kernel takes an array of {kind} here, not {type(a).__name__}")
@@ -319,7 +331,7 @@ class Machine:
 
     def __call__(self, *arguments: Any) -> None:
         """Run it on whole arrays, without the interpreter's lock."""
-        self.check(self._entry(self.table(arguments, (0,) * len(arguments)), 0, 1), arguments)
+        self.check(self._entry(self._whole(arguments), 0, 1), arguments)
 
     def check(self, status: int, arguments: Sequence[Any]) -> None:
         """Raise what an entry's answer means."""

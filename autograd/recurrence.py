@@ -16,6 +16,7 @@ cell alone, and ``b`` the projected state.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -25,6 +26,7 @@ Array = np.ndarray[Any, Any]
 Steps = tuple[int, ...]
 
 WORTH_COMPILING = 1 << 14  # gate activations of all steps from which compiled loops win
+STEP_WORTH_COMPILING = 1 << 12  # and of one step, which will not be the only one
 
 
 class Arrays:
@@ -112,6 +114,17 @@ def _large(x: Any, w: Any, gates: int) -> bool:
     )
 
 
+def _large_step(x: Any, w: Any, gates: int) -> bool:
+    """Whether they are worth it for one step of an input that is yet to be projected."""
+    return (
+        type(x) is np.ndarray
+        and x.dtype == np.float32
+        and len(x) * len(w) * gates >= STEP_WORTH_COMPILING
+        and w.shape[1] > 0
+    )
+
+
+@cache
 def _kernels() -> Any:
     from . import recurrence_kernels
 
@@ -331,6 +344,63 @@ def rnn_back(
     return _in_time(m, ds, not reverse), together(m, dh, ended)
 
 
+# ---------------------------------------------------------------- one step, for cells
+
+# The input is projected by ``w_x`` and ``b_x`` here.  The derivatives are those of the layer, and
+# last the one by the input.
+
+
+def lstm_step(m: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any) -> Any:
+    """`lstm`, one step of it."""
+    steps = (c0.shape[0],)
+    if _large_step(x, w, 1):
+        return _kernels().lstm(x, w, b_x + b, h0, c0, steps, False, w_x)
+    return lstm(m, x @ w_x.mT + b_x, w, b, h0, c0, steps, False)
+
+
+def lstm_step_back(m: Any, g: Any, c0: Any, w_x: Any, w: Any, c: Any, gates: Any) -> Any:
+    """The derivatives by ``x``, ``h0`` and ``c0``."""
+    steps = (c0.shape[0],)
+    if _large_step(gates, w, 1):
+        return _kernels().lstm_back(g, w, c0, c, gates, steps, False, w_x)
+    d, dh, dc = lstm_back(m, g, w, c0, c, gates, steps, False)
+    return d, dh, dc, d @ w_x
+
+
+def gru_step(m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any) -> Any:
+    """`gru`, one step of it."""
+    steps = (h0.shape[0],)
+    if _large_step(x, w, 1):
+        return _kernels().gru(x, w, b, h0, steps, False, w_x, b_x)
+    return gru(m, x @ w_x.mT + b_x, w, b, h0, steps, False)
+
+
+def gru_step_back(m: Any, g: Any, h0: Any, w_x: Any, w: Any, h: Any, gates: Any) -> Any:
+    """The derivatives by the projected ``x``, by ``Wh₋ + b``, by ``h0`` and by ``x``."""
+    steps = (h0.shape[0],)
+    if _large_step(gates, w, 1):
+        return _kernels().gru_back(g, w, h0, h, gates, steps, False, w_x)
+    d, dz, dh = gru_back(m, g, w, h0, h, gates, steps, False)
+    return d, dz, dh, d @ w_x
+
+
+def rnn_step(m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, nonlinearity: str) -> Any:
+    """`rnn`, one step of it."""
+    steps = (h0.shape[0],)
+    if _large_step(x, w, 4):
+        return _kernels().rnn(x, w, b_x + b, h0, steps, False, nonlinearity, w_x)
+    return rnn(m, x @ w_x.mT + b_x, w, b, h0, steps, False, nonlinearity)
+
+
+def rnn_step_back(m: Any, g: Any, w_x: Any, w: Any, h: Any, nonlinearity: str) -> Any:
+    """The derivatives by the projected ``x``, by ``h0`` and by ``x``."""
+    steps = (h.shape[0],)
+    if _large_step(h, w, 4):
+        return _kernels().rnn_back(g, w, h, steps, False, nonlinearity, w_x)
+    d, dh = rnn_back(m, g, w, h, steps, False, nonlinearity)
+    return d, dh, d @ w_x
+
+
 # ---------------------------------------------------------------- words of the rules, on arrays
 
 
@@ -373,6 +443,30 @@ def rnn_slopes(
 ) -> tuple[Array, Array]:  # fmt: skip
     """The derivatives of `rnn_sequence` by ``x`` and ``h0``."""
     return rnn_back(Arrays, g, w, out, steps, reverse, nonlinearity)
+
+
+def lstm_step_slopes(
+    g: Array, x: Array, h0: Array, c0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
+    c: Array, gates: Array,
+) -> Any:  # fmt: skip
+    """The derivatives of `lstm_step` by the projected ``x``, ``h0``, ``c0`` and ``x``."""
+    return lstm_step_back(Arrays, g, c0, w_x, w, c, gates)
+
+
+def gru_step_slopes(
+    g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
+    out: Array, gates: Array,
+) -> Any:  # fmt: skip
+    """The derivatives of `gru_step` by the projected ``x``, ``Wh₋ + b``, ``h0`` and ``x``."""
+    return gru_step_back(Arrays, g, h0, w_x, w, out, gates)
+
+
+def rnn_step_slopes(
+    g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
+    out: Array, nonlinearity: str,
+) -> Any:  # fmt: skip
+    """The derivatives of `rnn_step` by the projected ``x``, ``h0`` and ``x``."""
+    return rnn_step_back(Arrays, g, w_x, w, out, nonlinearity)
 
 
 def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Array:

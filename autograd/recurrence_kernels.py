@@ -5,13 +5,12 @@ library, which arranges the weights anew for each product.  Here they are arrang
 as wide as a few vectors, and a tile of four states times one panel stays in registers: 130 GFLOP/s
 on one core where OpenBLAS reaches 70 to 105.  Sequences of a batch do not know each other, so
 threads share the batch, and each of them walks through time alone.
-
-The loops of a cell are many and short because LLVM makes vectors of a loop only if it can see that
-few arrays do not overlap.
 """
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
 from functools import cache, lru_cache
 from types import FunctionType
@@ -19,185 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
+from . import kernels, machine, recurrence_cells, version
 
 Array = np.ndarray[Any, Any]
 Steps = tuple[int, ...]
 
-GRAIN = 1 << 22  # products and sums that are worth a thread of their own
+ROOM = 1024  # rows of derivatives that stand in one piece of memory
+GRAIN = 1 << 21  # products and sums that are worth a thread of their own
 ROWS = 4  # states in a tile
-f, i, where = np.float32, np.int32, np.where
-one: Any = f(1)
-nothing: Any = f(0)
-
-
-# ---------------------------------------------------------------- gates
-
-
-def sigmoid(x: Any) -> Any:
-    """``1 / (1 + e⁻ˣ)``, with e⁻ˣ as in `polynomials.exp`, where one factor gives 2ⁿ."""
-    x = where(x > f(87), f(87), where(x < f(-87), f(-87), x))
-    shifted = f(12582912) - x * f(1.4426950408889634)
-    n = shifted - f(12582912)
-    r = (-x - n * f(0.693359375)) - n * f(-2.12194440054690583e-4)
-    p = f(1.3814466967935956e-3) * r + f(8.368780497637342e-3)
-    p = p * r + f(4.166839421910894e-2)
-    p = p * r + f(1.6666520107097374e-1)
-    p = p * r + f(4.9999993412447347e-1)
-    p = p * (r * r) + r + f(1)
-    power = i(i(i(f(shifted).view(i) - i(0x4B400000)) + i(127)) << i(23)).view(f)
-    return f(1) / (f(1) + p * power)
-
-
-def tanh(x: Any) -> Any:
-    """A quotient of polynomials fitted to ``[-9, 9]``, within 4e-7 of the value: one division."""
-    y = where(x > f(9), f(9), where(x < f(-9), f(-9), x))
-    s = y * y
-    p = f(1.3354900546077483e-08) * s + f(2.0609277178788695e-05)
-    p = p * s + f(3.4956010406310984e-3)
-    p = p * s + f(1.3381036925324996e-1)
-    p = p * s + f(0.9999999795859474)
-    q = f(7.776662594081637e-07) * s + f(3.2856551575464164e-4)
-    q = q * s + f(2.5877032557264687e-2)
-    q = q * s + f(4.6714352556150257e-1)
-    q = q * s + f(1)
-    out = y * p / q
-    return where(out > f(1), f(1), where(out < f(-1), f(-1), out))
-
-
-# ---------------------------------------------------------------- one row of a cell, forward
-
-
-def lstm_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
-    """`recurrence.lstm` for one sequence and one step."""
-    n = out.size
-    i, f, g, o = gates[:n], gates[n : 2 * n], gates[2 * n : 3 * n], gates[3 * n :]
-    for j in range(4 * n):
-        gates[j] = x[j] + z[j] + b[j]
-    for j in range(2 * n):
-        gates[j] = sigmoid(gates[j])
-    for j in range(n):
-        g[j] = tanh(g[j])
-    for j in range(n):
-        o[j] = sigmoid(o[j])
-    for j in range(n):
-        c[j] = f[j] * c[j] + i[j] * g[j]
-    for j in range(n):
-        c_out[j] = c[j]
-    for j in range(n):
-        out[j] = o[j] * tanh(c[j])
-    for j in range(n):
-        h[j] = out[j]
-
-
-def gru_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
-    """`recurrence.gru` for one sequence and one step."""
-    n = out.size
-    r_u, r, u = gates[: 2 * n], gates[:n], gates[n : 2 * n]
-    new, hidden = gates[2 * n : 3 * n], gates[3 * n :]
-    for j in range(2 * n):
-        r_u[j] = x[j] + z[j] + b[j]
-    for j in range(2 * n):
-        r_u[j] = sigmoid(r_u[j])
-    x_new, z_new, b_new = x[2 * n :], z[2 * n :], b[2 * n :]
-    for j in range(n):
-        hidden[j] = z_new[j] + b_new[j]
-    for j in range(n):
-        new[j] = x_new[j] + r[j] * hidden[j]
-    for j in range(n):
-        new[j] = tanh(new[j])
-    for j in range(n):
-        h[j] = new[j] + u[j] * (h[j] - new[j])
-    for j in range(n):
-        out[j] = h[j]
-
-
-def tanh_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
-    """`recurrence.rnn` for one sequence and one step."""
-    for j in range(out.size):
-        out[j] = x[j] + z[j] + b[j]
-    for j in range(out.size):
-        out[j] = tanh(out[j])
-    for j in range(out.size):
-        h[j] = out[j]
-
-
-def relu_row(x, z, b, h, c, out, c_out, gates):  # type: ignore[no-untyped-def]
-    """`recurrence.rnn` with `relu` for one sequence and one step."""
-    for j in range(out.size):
-        out[j] = x[j] + z[j] + b[j]
-    for j in range(out.size):
-        out[j] = nothing if out[j] <= nothing else out[j]
-    for j in range(out.size):
-        h[j] = out[j]
-
-
-# ---------------------------------------------------------------- one row of a cell, backward
-
-
-def lstm_back_row(g, before, own, gates, dh, dc, d_x, d_z):  # type: ignore[no-untyped-def]
-    """`recurrence.lstm_back` for one sequence and one step, up to the product."""
-    n = own.size
-    i, f, u, o = gates[:n], gates[n : 2 * n], gates[2 * n : 3 * n], gates[3 * n :]
-    d_i, d_f, d_u, d_o = d_x[:n], d_x[n : 2 * n], d_x[2 * n : 3 * n], d_x[3 * n :]
-    for j in range(n):
-        d_o[j] = tanh(own[j])
-    for j in range(n):
-        dh[j] += g[j]
-    for j in range(n):
-        dc[j] += dh[j] * o[j] * (one - d_o[j] * d_o[j])
-    for j in range(n):
-        d_o[j] = dh[j] * d_o[j] * o[j] * (one - o[j])
-    for j in range(n):
-        d_i[j] = dc[j] * u[j] * i[j] * (one - i[j])
-    for j in range(n):
-        d_f[j] = dc[j] * before[j] * f[j] * (one - f[j])
-    for j in range(n):
-        d_u[j] = dc[j] * i[j] * (one - u[j] * u[j])
-    for j in range(n):
-        dc[j] *= f[j]
-    for j in range(n):
-        dh[j] = nothing
-
-
-def gru_back_row(g, before, own, gates, dh, dc, d_x, d_z):  # type: ignore[no-untyped-def]
-    """`recurrence.gru_back` for one sequence and one step, up to the product."""
-    n = own.size
-    r, u, new, z = gates[:n], gates[n : 2 * n], gates[2 * n : 3 * n], gates[3 * n :]
-    d_r, d_u, d_new = d_x[:n], d_x[n : 2 * n], d_x[2 * n :]
-    d_r_u, d_hidden = d_z[: 2 * n], d_z[2 * n :]
-    for j in range(n):
-        dh[j] += g[j]
-    for j in range(n):
-        d_u[j] = dh[j] * (before[j] - new[j]) * u[j] * (one - u[j])
-    for j in range(n):
-        d_new[j] = dh[j] * (one - u[j]) * (one - new[j] * new[j])
-    for j in range(n):
-        d_r[j] = d_new[j] * z[j] * r[j] * (one - r[j])
-    for j in range(2 * n):
-        d_r_u[j] = d_x[j]
-    for j in range(n):
-        d_hidden[j] = d_new[j] * r[j]
-    for j in range(n):
-        dh[j] *= u[j]
-
-
-def tanh_back_row(g, before, own, gates, dh, dc, d_x, d_z):  # type: ignore[no-untyped-def]
-    """`recurrence.rnn_back` for one sequence and one step, up to the product."""
-    for j in range(own.size):
-        d_x[j] = (g[j] + dh[j]) * (one - own[j] * own[j])
-    for j in range(own.size):
-        dh[j] = nothing
-
-
-def relu_back_row(g, before, own, gates, dh, dc, d_x, d_z):  # type: ignore[no-untyped-def]
-    """`recurrence.rnn_back` with `relu` for one sequence and one step, up to the product."""
-    for j in range(own.size):
-        d_x[j] = g[j] + dh[j]
-    for j in range(own.size):
-        d_x[j] = nothing if own[j] <= nothing else d_x[j]
-    for j in range(own.size):
-        dh[j] = nothing
+nothing: Any = np.float32(0)
 
 
 # ---------------------------------------------------------------- products
@@ -318,12 +147,10 @@ def _tile(rows: int) -> Any:
     return intrinsic(tile)
 
 
-def panels_of(m: Array | None) -> Array:
+def panels_of(m: Array) -> Array:
     """A matrix ``(K, G)`` in panels ``(P, K, width)``, the last of them filled up with zeros."""
     lanes, vectors = _vector()
     width = lanes * vectors
-    if m is None:
-        return np.empty((0, 0, width), np.float32)
     depth, columns = m.shape
     count = -(-columns // width)
     if columns < count * width:
@@ -331,6 +158,31 @@ def panels_of(m: Array | None) -> Array:
         whole[:, :columns] = m
         m = whole
     return np.ascontiguousarray(m.reshape(depth, count, width).transpose(1, 0, 2))
+
+
+_packed: dict[tuple[int, bool], tuple[weakref.ref[Array], int, Array]] = {}
+NOTHING = np.empty((0, 0, 1), np.float32)
+
+
+def packed(m: Array | None, transposed: bool) -> Array:
+    """`panels_of` a matrix or its transpose; they are kept until it is written to, or is no more.
+
+    A loop over a cell finds its weights packed at every step but the first.
+    """
+    if m is None:
+        return NOTHING
+    key, now = (id(m), transposed), version.version(m) + version.uncounted
+    known = _packed.get(key)
+    if known is not None and known[1] == now and known[0]() is m:
+        return known[2]
+    panels = panels_of(m.T if transposed else m)
+    if id(version.owner(m)) not in version.exposed:  # others may write there, and tell nobody
+        _packed[key] = weakref.ref(m, _forgetter(key)), now, panels
+    return panels
+
+
+def _forgetter(key: tuple[int, bool], forget: Any = _packed.pop) -> Callable[[Any], object]:
+    return lambda _: forget(key, None)
 
 
 # ---------------------------------------------------------------- all steps
@@ -344,27 +196,42 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     made.__name__ = f"{cell}_back_steps" if backward else f"{cell}_steps"
 
     def prepare() -> None:
-        space["where"] = kernels.compiled_words("float32")["where"]
-        for word in (sigmoid, tanh):
-            space[word.__name__] = kernels.inner(FunctionType(word.__code__, space))
-        space.update(tile=_tile(ROWS), tile_of_one=_tile(1))
-        row = globals()[f"{cell}_back_row" if backward else f"{cell}_row"]
-        space["row"] = kernels.inner(FunctionType(row.__code__, space))
-        space["product"] = kernels.inner(FunctionType(product.__code__, space))
+        lanes, _ = _vector()
+        formula = getattr(recurrence_cells, f"{cell}_back" if backward else cell)
+        names = recurrence_cells.BACKWARD if backward else recurrence_cells.FORWARD
+        space.update(tile=_tile(ROWS), tile_of_one=_tile(1), lanes=lanes)
+        space["block"] = recurrence_cells.block(formula, names, lanes)
+        space["unit"] = recurrence_cells.block(formula, names, 1)
+        for part in (product, row):
+            space[part.__name__] = kernels.inner(FunctionType(part.__code__, space))
 
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)
     numbers = kernels.readonly("int64")
-    places = f"{numbers}, {numbers}, boolean, {numbers}"
+    places = f"{numbers}, {numbers}, {numbers}"
     if backward:
-        signature = f"void({r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w})"
+        signature = f"void({r}, {wide}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {w})"
     else:
-        signature = f"void({r}, {wide}, {r}, {places}, {w}, {w}, {w}, {w}, {w}, {w})"
-    return kernels.compile(made, signature, contract=True, prepare=prepare)
+        signature = f"void({r}, {wide}, {w}, {wide}, {r}, {places}, {w}, {w}, {w}, {w}, {w}, {w})"
+    source = kernels.text_of(__file__, recurrence_cells.__file__)
+    kernel = kernels.compile(made, signature, contract=True, source=source, prepare=prepare)
+    # For the day the loop is Python's; machine code does not warn.
+    return kernel if isinstance(kernel, machine.Machine) else np.errstate(all="ignore")(kernel)
 
 
 tile: Any = None
 tile_of_one: Any = None
-row: Any = None
+block: Any = None
+unit: Any = None
+lanes: Any = None
+
+
+def row(a, b, c, d, e, f, g, h, n):  # type: ignore[no-untyped-def]
+    """The pointwise part of one step of one sequence, which has ``n`` units."""
+    whole = n // lanes * lanes
+    for j in range(0, whole, lanes):
+        block(a, b, c, d, e, f, g, h, n, j)
+    for j in range(whole, n):
+        unit(a, b, c, d, e, f, g, h, n, j)
 
 
 def product(out, first, last, a, start, panels):  # type: ignore[no-untyped-def]
@@ -379,169 +246,229 @@ def product(out, first, last, a, start, panels):  # type: ignore[no-untyped-def]
 
 
 def steps_of(  # type: ignore[no-untyped-def]
-    x, panels, b, sizes, starts, reverse, mine, h, c, z, out, c_out, gates
+    u, u_panels, x, panels, b, sizes, starts, mine, h, c, z, out, c_out, gates
 ):
-    """All steps of the sequences ``mine``, which follow each other; ``h`` and ``c`` go along."""
+    """All steps of the sequences ``mine``, which follow each other; ``h`` and ``c`` go along.
+
+    ``u`` is an input that is yet to be projected: its product is added to ``x``.
+    """
     count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
     for s in range(count):
-        t = count - 1 - s if reverse else s
-        start, n = starts[t], min(sizes[t], last)
+        start, n = starts[s], min(sizes[s], last)
+        if u_panels.shape[0] and n > first:
+            product(x, start + first, start + n, u, start + first, u_panels)  # type: ignore[no-untyped-call]
         if panels.shape[0] and n > first:
             z[first:n] = nothing
             product(z, first, n, h, first, panels)  # type: ignore[no-untyped-call]
         for r in range(first, n):
             own = start + r
             bias, kept = b[min(r, b.shape[0] - 1)], gates[min(own, gates.shape[0] - 1)]
-            row(x[own], z[r], bias, h[r], c[r], out[own], c_out[min(own, c_out.shape[0] - 1)], kept)
+            cell, cell_out = c[min(r, c.shape[0] - 1)], c_out[min(own, c_out.shape[0] - 1)]
+            row(x[own], z[r], bias, h[r], cell, out[own], cell_out, kept, out.shape[1])  # type: ignore[no-untyped-call]
 
 
 def back_steps(  # type: ignore[no-untyped-def]
-    g, panels, initial, rows, gates, sizes, starts, reverse, mine, dh, dc, d_x, d_z
+    g, panels, u_panels, initial, rows, gates, sizes, starts, mine, dh, dc, d_x, d_z, d_u
 ):
     """All steps backwards; ``dh`` and ``dc`` end as the derivatives by the initial states."""
     count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
-    for s in range(count):
-        t = s if reverse else count - 1 - s
-        p = t + 1 if reverse else t - 1
-        start, n = starts[t], min(sizes[t], last)
+    for s in range(count - 1, -1, -1):
+        start, n = starts[s], min(sizes[s], last)
         for r in range(first, n):
             own = start + r
-            inside = 0 <= p < count and r < sizes[p]
-            before = rows[starts[p] + r] if inside else initial[r]
+            inside = s > 0 and r < sizes[s - 1]
+            before = rows[starts[s - 1] + r] if inside else initial[r]
             kept, d = gates[min(own, gates.shape[0] - 1)], dc[min(r, dc.shape[0] - 1)]
-            row(g[own], before, rows[own], kept, dh[r], d, d_x[own], d_z[own])
+            row(g[own], before, rows[own], kept, dh[r], d, d_x[own], d_z[own], rows.shape[1])  # type: ignore[no-untyped-call]
         if panels.shape[0] and n > first:
             product(dh, first, n, d_z, start + first, panels)  # type: ignore[no-untyped-call]
+        if u_panels.shape[0] and n > first:
+            product(d_u, start + first, start + n, d_x, start + first, u_panels)  # type: ignore[no-untyped-call]
 
 
 def _shared(walk: Any, arguments: list[Any], sequences: Array, work: int) -> None:
     """Give the sequences of a batch to the threads, in whole tiles."""
     batch = len(sequences)
     parts = min(kernels.threads(), -(-batch // ROWS), 1 + work // GRAIN)
+    if parts < 2:
+        walk(*arguments)
+        return
     grain = -(-batch // (parts * ROWS)) * ROWS
     cut = [1 if a is sequences else 0 for a in arguments]
-    with np.errstate(all="ignore"):  # for the day the loop is Python's
-        kernels.launch(walk, arguments, batch, grain, cut)
+    kernels.launch(walk, arguments, batch, grain, cut)
 
 
-def _places(steps: Steps) -> tuple[Array, Array]:
+@lru_cache(maxsize=64)
+def _places(steps: Steps, reverse: bool) -> tuple[Array, Array, Array]:
+    """How many rows each step has and where they begin, as they are taken; all sequences."""
     sizes = np.array(steps)
-    return sizes, np.add.accumulate(sizes) - sizes
+    starts, way = np.add.accumulate(sizes) - sizes, -1 if reverse else 1
+    return sizes[::way].copy(), starts[::way].copy(), np.arange(steps[0])
 
 
 def _plain(a: Array) -> Array:
     return np.ascontiguousarray(a, np.float32)
 
 
+def _room(rows: int, columns: int, panels: Array) -> Array:
+    """Zeros to which a product with ``panels`` can be added."""
+    return np.zeros((rows, max(panels.shape[0] * panels.shape[2], columns)), np.float32)
+
+
 def _forward(
-    cell: str, x: Array, w: Any, b: Any, h: Array, c: Array, out: Array, c_out: Array,
-    gates: Array, steps: Steps, reverse: bool,
+    cell: str, x: Array, w: Any, b: Array, h: Array, c: Array, out: Array, c_out: Array,
+    gates: Array, steps: Steps, reverse: bool, w_x: Array | None, b_x: Array | None,
 ) -> None:  # fmt: skip
+    """Fills ``out``, ``c_out`` and ``gates``; ``w_x`` is given where ``x`` is yet to be projected.
+
+    ``h`` and ``c`` are the initial states, and end as others.
+    """
     walk = _walk(cell, False)
-    panels = panels_of(None if w is None else w.T)
-    z = np.zeros((steps[0], max(panels.shape[0] * panels.shape[2], x.shape[1])), np.float32)
-    x, (sizes, starts), sequences = _plain(x), _places(steps), np.arange(steps[0])
+    panels, x_panels = packed(w, True), packed(w_x, True)
+    wide = x.shape[1] if w_x is None else len(w_x)
+    work = len(x) * wide * (h.shape[1] + 8 if w is not None else 8)
+    u = x = _plain(x)
+    if w_x is None:
+        x = x if x.flags.writeable else x.copy()
+    else:
+        x = _room(len(u), wide, x_panels)
+        work += u.size * wide
+        if b_x is not None:
+            x[:, :wide] = b_x
+    z = np.empty((steps[0], max(panels.shape[0] * panels.shape[2], wide)), np.float32)
+    if w is None:
+        z[...] = nothing
+    sizes, starts, sequences = _places(steps, reverse)
     _shared(
-        walk, [x, panels, b, sizes, starts, reverse, sequences, h, c, z, out, c_out, gates],
-        sequences, x.size * (h.shape[1] if w is not None else 8),
+        walk,
+        [u, x_panels, x, panels, b, sizes, starts, sequences, h, c, z, out, c_out, gates],
+        sequences, work,
     )  # fmt: skip
 
 
 def _backward(
-    cell: str, g: Array, w: Any, initial: Array, rows: Array, gates: Array, dh: Array, dc: Array,
-    d_x: Array, d_z: Array, steps: Steps, reverse: bool,
-) -> Array:  # fmt: skip
-    """Fills ``dc``, ``d_x`` and ``d_z``; gives the derivative by the initial state."""
+    cell: str, g: Array, w: Any, initial: Array, rows: Array, gates: Array, dc: Array,
+    d_x: Array, d_z: Array, steps: Steps, reverse: bool, w_x: Array | None,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Fills ``dc``, ``d_x`` and ``d_z``.
+
+    Gives the derivatives by the initial state, and by the input where ``w_x`` projected it.
+    """
     walk = _walk(cell, True)
-    panels, n = panels_of(w), dh.shape[1]
-    wide = np.zeros((steps[0], max(panels.shape[0] * panels.shape[2], n)), np.float32)
+    panels, u_panels = packed(w, False), packed(w_x, False)
+    n = rows.shape[1]
+    dh = _room(steps[0], n, panels)
+    d_u = NOBODY if w_x is None else _room(len(d_x), w_x.shape[1], u_panels)
+    work = d_x.size * (8 + (0 if w is None else n) + (0 if w_x is None else w_x.shape[1]))
     arrays = [_plain(a) for a in (initial, rows, gates)]
-    g, (sizes, starts), sequences = _plain(g), _places(steps), np.arange(steps[0])
+    g, (sizes, starts, sequences) = _plain(g), _places(steps, reverse)
     _shared(
-        walk, [g, panels, *arrays, sizes, starts, reverse, sequences, wide, dc, d_x, d_z],
-        sequences, d_x.size * (n if w is not None else 8),
+        walk,
+        [g, panels, u_panels, *arrays, sizes, starts, sequences, dh, dc, d_x, d_z, d_u],
+        sequences, work,
     )  # fmt: skip
-    return wide[:, :n]
+    return (dh[:, :n],) if w_x is None else (dh[:, :n], d_u[:, : w_x.shape[1]])
+
+
+class _Blocks(threading.local):
+    """Memory of which a thread gave the first rows away, by the width of the rows."""
+
+    def __init__(self) -> None:
+        self.begun: dict[Any, tuple[weakref.ref[Array], int]] = {}
+
+
+_blocks = _Blocks()
+
+
+def _slopes(rows: int, width: int, which: str = "x") -> Array:
+    """Room for derivatives, right below those of the step that was walked back before.
+
+    So the factors of a weight's gradient, which wait for each other (`deferred`), are one matrix
+    when they meet.
+    """
+    known, used = _blocks.begun.get((width, which), (None, 0))
+    block = None if known is None else known()
+    if block is None or used + rows > len(block):
+        if rows * 2 > ROOM:
+            return np.empty((rows, width), np.float32)
+        block, used = np.empty((ROOM, width), np.float32), 0
+        known = weakref.ref(block)
+    _blocks.begun[width, which] = known, used + rows  # type: ignore[assignment]
+    return block[used : used + rows]
 
 
 # ---------------------------------------------------------------- the kinds of cells
 
-EMPTY = np.zeros((1, 1), np.float32)
+NOBODY = np.zeros((1, 1), np.float32)  # what a kind of cell does not have, and does not touch
 
 
 def lstm(
-    x: Array, w: Any, b: Array, h0: Any, c0: Array, steps: Steps, reverse: bool
-) -> tuple[Array, Array, Array]:
-    """`recurrence.lstm`."""
-    (total, _), (batch, n) = x.shape, c0.shape
+    x: Array, w: Any, b: Array, h0: Any, c0: Array, steps: Steps, reverse: bool,
+    w_x: Any = None, b_x: Any = None,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """`recurrence.lstm`; with ``w_x`` and ``b_x``, ``x`` is the input itself."""
+    total, (batch, n) = len(x), c0.shape
     b = _plain(b).reshape(-1, 4 * n)
     out = np.empty((total + batch, n), np.float32)
     c, gates = np.empty((total, n), np.float32), np.empty((total, 4 * n), np.float32)
     last = out[total:]
     last[...] = c0
     h = np.array(c0 if h0 is None else h0, order="C")
-    _forward("lstm", x, w, b, h, last, out, c, gates, steps, reverse)
+    _forward("lstm", x, w, b, h, last, out, c, gates, steps, reverse, w_x, b_x)
     return out, c, gates
 
 
 def lstm_back(
-    g: Array, w: Any, c0: Array, c: Array, gates: Array, steps: Steps, reverse: bool
-) -> tuple[Array, Array, Array]:
-    """`recurrence.lstm_back`."""
+    g: Array, w: Any, c0: Array, c: Array, gates: Array, steps: Steps, reverse: bool,
+    w_x: Any = None,
+) -> tuple[Array, ...]:  # fmt: skip
+    """`recurrence.lstm_back`, and the derivative by the input that ``w_x`` projected."""
     total = len(gates)
-    d_x, dc = np.empty_like(gates), np.array(g[total:], np.float32, order="C")
-    dh = _backward("lstm", g, w, c0, c, gates, c0, dc, d_x, d_x, steps, reverse)
-    return d_x, dh, dc
+    d_x = _slopes(*gates.shape)
+    dc = np.array(g[total:], np.float32, order="C")
+    dh, *d_u = _backward("lstm", g, w, c0, c, gates, dc, d_x, d_x, steps, reverse, w_x)
+    return d_x, dh, dc, *d_u
 
 
-def gru(x: Array, w: Any, b: Array, h0: Array, steps: Steps, reverse: bool) -> tuple[Array, Array]:
-    """`recurrence.gru`."""
+def gru(
+    x: Array, w: Any, b: Array, h0: Array, steps: Steps, reverse: bool,
+    w_x: Any = None, b_x: Any = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """`recurrence.gru`; with ``w_x`` and ``b_x``, ``x`` is the input itself."""
     total, n = len(x), h0.shape[1]
     out, gates = np.empty((total, n), np.float32), np.empty((total, 4 * n), np.float32)
     h, b = np.array(h0, order="C"), _plain(b).reshape(-1, 3 * n)
-    _forward("gru", x, w, b, h, EMPTY.repeat(len(h), 0), out, EMPTY.copy(), gates, steps, reverse)
+    _forward("gru", x, w, b, h, NOBODY, out, NOBODY, gates, steps, reverse, w_x, b_x)
     return out, gates
 
 
 def gru_back(
-    g: Array, w: Any, h0: Array, h: Array, gates: Array, steps: Steps, reverse: bool
-) -> tuple[Array, Array, Array]:
-    """`recurrence.gru_back`."""
-    d_x = np.empty((len(gates), 3 * h0.shape[1]), np.float32)
-    d_z = np.empty_like(d_x)
-    dh = _backward("gru", g, w, h0, h, gates, h0, EMPTY.copy(), d_x, d_z, steps, reverse)
-    return d_x, d_z, dh
+    g: Array, w: Any, h0: Array, h: Array, gates: Array, steps: Steps, reverse: bool,
+    w_x: Any = None,
+) -> tuple[Array, ...]:  # fmt: skip
+    """`recurrence.gru_back`, and the derivative by the input that ``w_x`` projected."""
+    d_x, d_z = (_slopes(len(gates), 3 * h0.shape[1], which) for which in "xz")
+    dh, *d_u = _backward("gru", g, w, h0, h, gates, NOBODY, d_x, d_z, steps, reverse, w_x)
+    return d_x, d_z, dh, *d_u
 
 
 def rnn(
-    x: Array, w: Array, b: Array, h0: Array, steps: Steps, reverse: bool, nonlinearity: str
-) -> Array:
-    """`recurrence.rnn`."""
-    out, h = np.empty(x.shape, np.float32), np.array(h0, order="C")
-    c = EMPTY.repeat(len(h), 0)
-    _forward(
-        nonlinearity,
-        x,
-        w,
-        _plain(b).reshape(1, -1),
-        h,
-        c,
-        out,
-        EMPTY.copy(),
-        EMPTY.copy(),
-        steps,
-        reverse,
-    )
+    x: Array, w: Array, b: Array, h0: Array, steps: Steps, reverse: bool, nonlinearity: str,
+    w_x: Any = None, b_x: Any = None,
+) -> Array:  # fmt: skip
+    """`recurrence.rnn`; with ``w_x`` and ``b_x``, ``x`` is the input itself."""
+    out, h = np.empty((len(x), h0.shape[1]), np.float32), np.array(h0, order="C")
+    b = _plain(b).reshape(1, -1)
+    cell, no = f"{nonlinearity}_cell", NOBODY
+    _forward(cell, x, w, b, h, no, out, no, no, steps, reverse, w_x, b_x)
     return out
 
 
 def rnn_back(
-    g: Array, w: Array, h: Array, steps: Steps, reverse: bool, nonlinearity: str
-) -> tuple[Array, Array]:
-    """`recurrence.rnn_back`."""
-    d = np.empty(h.shape, np.float32)
-    initial = np.empty((steps[0], h.shape[1]), np.float32)  # nobody looks at it
-    dh = _backward(
-        nonlinearity, g, w, initial, h, EMPTY, initial, EMPTY.copy(), d, d, steps, reverse
-    )
-    return d, dh
+    g: Array, w: Array, h: Array, steps: Steps, reverse: bool, nonlinearity: str, w_x: Any = None
+) -> tuple[Array, ...]:
+    """`recurrence.rnn_back`, and the derivative by the input that ``w_x`` projected."""
+    d, cell = _slopes(*h.shape), f"{nonlinearity}_cell"
+    initial = h[: steps[0]]  # nobody looks at it
+    dh, *d_u = _backward(cell, g, w, initial, h, NOBODY, NOBODY, d, d, steps, reverse, w_x)
+    return d, dh, *d_u

@@ -293,6 +293,8 @@ def walk(
                     d = to_shape(d, parent.shape)
                 elif parent.op is not None and parent not in ours:  # only leaves can wait
                     d = d.value()
+                    if heap and parent not in pending:
+                        ours.add(parent)  # and `pending` below: what comes next is added in place
             if pending and parent in pending:
                 if parent in ours:  # `_gather`'s common case
                     add(pending[parent], d, pending[parent])

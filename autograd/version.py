@@ -40,8 +40,9 @@ class Changes:
         self.watch = watch  # kept alive for its callback, which removes this entry
 
 
+latest = 0  # the tick of the last write to any memory
+uncounted = 0  # writes past the counters, which are undone before the tape could notice
 changed: dict[int, Changes] = {}  # id of the memory's owner → its history
-latest = 0  # the tick of the last change: what was kept after it need not be looked at
 exposed: dict[int, weakref.ref[Array]] = {}  # id of the owner → a reference that cleans up
 
 
@@ -83,7 +84,7 @@ def _forgetter(key: int) -> Callable[[Any], object]:
 
 def version(array: Array) -> int:
     """How often the memory was written in place."""
-    entry = changed.get(id(owner(array)))
+    entry = changed.get(id(array if array.base is None else owner(array)))
     return 0 if entry is None else entry.count
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import retrograd as rg
+from retrograd.autograd import deferred
 from retrograd.nn import functional
 
 ROWS, INPUTS, OUTPUTS, STEPS = 2, 6, 8, 5  # few rows: such a gradient waits
@@ -41,6 +42,32 @@ def test_a_weight_used_at_every_step_has_the_sum_of_the_gradients(monkeypatch, r
     close(w.grad, expected(xs))
     total(w, xs).backward()
     close(w.grad, 2 * expected(xs))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 1024])
+def test_a_bias_used_at_every_step_has_the_sum_of_the_gradients(monkeypatch, rows):
+    monkeypatch.setattr("retrograd.autograd.deferred.ROWS", rows)
+    cell = rg.nn.RNNCell(INPUTS, OUTPUTS).double()
+    state, biases = rg.zeros(ROWS, OUTPUTS, dtype=rg.float64), []
+    for x in weight_and_inputs()[1]:
+        bias = cell.bias_hh.detach().requires_grad_()
+        biases.append(bias)
+        parameters = cell.weight_ih, cell.weight_hh, cell.bias_ih, bias
+        state = rg.rnn_tanh_cell(x, state, *parameters)
+    (state.sum() + (cell.bias_ih * 3).sum()).backward()
+    close(cell.bias_ih.grad, sum(b.grad.numpy() for b in biases) + 3)
+
+
+def test_pieces_that_lie_below_each_other_are_not_copied():
+    whole = np.arange(48.0).reshape(12, 4).copy()
+    steps = [whole[3:5], whole[5:7], whole[7:9]]
+    found = deferred.below(steps)
+    assert found.base is whole
+    np.testing.assert_array_equal(found, whole[3:9])
+    beside = [whole[0:1, :2], whole[0:1, 2:]]
+    others = [whole[0:2], whole[4:6], whole[2:4]], [whole[0:2], whole[2:3]], steps[::-1], beside
+    for pieces in others:
+        np.testing.assert_array_equal(deferred.below(pieces), np.concatenate(pieces))
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import retrograd as rg
 from retrograd import nn
+from retrograd.autograd.draw.cost import multiply_adds
 from retrograd.autograd.draw.svg import write_svg
 
 
@@ -249,10 +250,14 @@ def test_on_a_tape_nobody_watched_ops_have_public_names_too():
     assert titles == ["leaf", "softmax", "pow", "var", "output"]
 
 
-def test_a_gate_is_called_by_its_cell_and_its_products_are_linear():
-    picture = nn.GRUCell(3, 4).graph(rg.ones(2, 3))
-    titles = [box.title for box in picture.graph.boxes if box.role == "op"]
-    assert titles == ["linear", "linear", "gru_cell"]
+@pytest.mark.parametrize(("kind", "gates"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
+def test_a_step_is_called_by_its_cell_and_counts_both_products(kind, gates):
+    cell, x = getattr(nn, f"{kind}Cell")(3, 4), rg.ones(2, 3)
+    titles = {box.title for box in cell.graph(x).graph.boxes if box.role == "op"}
+    assert titles == {"rnn_tanh_cell" if kind == "RNN" else f"{kind.lower()}_cell"}
+    out = cell(x)
+    node = out[0].node.inputs[0] if kind == "LSTM" else out.node
+    assert multiply_adds(node) == 2 * (3 + 4) * 4 * gates
 
 
 def test_tracing_leaves_the_model_as_it_was():

@@ -165,6 +165,54 @@ def test_compiled_loops_agree_with_numpy(kind, steps, size, reverse, monkeypatch
         assert_allclose(a, b, rtol=2e-5, atol=2e-6 * max(1, np.abs(b).max()))
 
 
+def loop(kind, size, batch, steps=30):
+    """The states of a loop over a float32 cell, and the gradients of its input and parameters."""
+    rg.manual_seed(0)
+    options = {"nonlinearity": "relu"} if kind == "relu" else {}
+    cell = getattr(nn, f"{'RNN' if options else kind}Cell")(7, size, **options)
+    x = rg.randn(steps, batch, 7, requires_grad=True)
+    hx, states = None, []
+    for step in x:
+        hx = cell(step, hx)
+        states.append(first(hx))
+    out = rg.stack(states)
+    (out * rg.randn(out.shape)).sum().backward()
+    return out.detach().array, x.grad.array, *[p.grad.array for p in cell.parameters()]
+
+
+@pytest.mark.parametrize(("size", "batch"), [(3, 2), (33, 5), (64, 40)], ids=str)
+@pytest.mark.parametrize("kind", [*KINDS, "relu"])
+def test_compiled_steps_agree_with_numpy(kind, size, batch, monkeypatch):
+    monkeypatch.setattr(recurrence, "STEP_WORTH_COMPILING", 1 << 40)
+    expected = loop(kind, size, batch)
+    monkeypatch.setattr(recurrence, "STEP_WORTH_COMPILING", 0)
+    for a, b in zip(loop(kind, size, batch), expected, strict=True):
+        assert a.shape == b.shape
+        assert_allclose(a, b, rtol=2e-5, atol=1e-5 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("way", ["optimizer", "in place", "by NumPy"])
+def test_packed_weights_follow_the_weights(way, monkeypatch):
+    monkeypatch.setattr(recurrence, "STEP_WORTH_COMPILING", 0)
+    cell, x = nn.LSTMCell(5, 16), rg.randn(3, 5)
+    seen = cell.weight_hh.detach().numpy() if way == "by NumPy" else None
+    state = cell(x)
+    before = cell(x, state)[0]
+    if way == "optimizer":
+        before.sum().backward()
+        rg.optim.SGD(cell.parameters(), lr=0.1).step()
+    elif way == "in place":
+        with rg.no_grad():
+            cell.weight_ih.mul_(2)
+    else:
+        seen *= 2
+    twin = nn.LSTMCell(5, 16)
+    twin.load_state_dict(cell.state_dict())
+    found, expected = cell(x, state)[0], twin(x, state)[0]
+    assert_array_equal(found.array, expected.array)
+    assert np.abs(found.array - before.array).max() > 1e-4
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "tanh"])
 def test_threads_change_no_bit(kind, monkeypatch):
     monkeypatch.setattr(recurrence, "WORTH_COMPILING", 0)

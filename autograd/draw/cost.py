@@ -36,7 +36,7 @@ def input_shapes(node: Node, facts: Facts | None) -> list[Shape | None]:
 def multiply_adds(node: Node, facts: Facts | None = None) -> int | None:
     """The multiply-adds of an op's forward; None for an op that is not counted, or not known."""
     name = node.op.name if node.op is not None else ""
-    if not name.startswith(COUNTED) and not name.endswith("_sequence"):
+    if not name.startswith(COUNTED) and not name.endswith(("_sequence", "_step")):
         return None
     out = prod(node.shape)
     shapes = input_shapes(node, facts)
@@ -65,4 +65,7 @@ def multiply_adds(node: Node, facts: Facts | None = None) -> int | None:
         weights = [s for s in shapes[1:3] if s is not None and len(s) == 2]
         rows = shapes[0] or node.shape
         return prod(rows[:-1]) * prod(weights[0]) if weights else None
+    if name.endswith("_step"):  # of a cell: both weights stand before both biases
+        known = [s for s in (shapes[0], *shapes[-4:-2]) if s is not None]
+        return known[0][0] * (prod(known[1]) + prod(known[2])) if len(known) == 3 else None
     return None

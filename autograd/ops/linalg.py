@@ -425,6 +425,12 @@ def rows_product(left: Any, right: Any) -> Any:
     return matmul(left.mT, right)
 
 
+@word(arrays=deferred.rows_sum)
+def rows_sum(g: Any) -> Any:
+    """The sum of rows: the gradient of a bias."""
+    return g.sum(0)
+
+
 def _times_transpose(x: Any, weight: Any) -> Any:
     """``x Wᵀ`` along the last axis, or PyTorch's complaint."""
     if x.dtype is not weight.dtype and x.dtype != weight.dtype:

@@ -15,7 +15,6 @@ from ..declare import composite, opaque, word
 from ..op import functions
 from ..recurrence import Arrays
 from ..tensor import Tensor
-from .linalg import affine, linear_map
 
 
 class Tensors:
@@ -74,23 +73,36 @@ def _first(results: Any) -> Any:
     return results[0]
 
 
+@word(arrays=recurrence.lstm_step_slopes)
+def lstm_step_slopes(
+    g: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, c: Any, gates: Any
+) -> Any:
+    """The derivatives of `lstm_step`, recorded: what it kept is computed again, on the tape."""
+    _, c, gates = recurrence.lstm_step(Tensors, x, h0, c0, w_x, w, b_x, b)
+    return recurrence.lstm_step_back(Tensors, g, c0, w_x, w, c, gates)
+
+
 @opaque(
-    shared=lambda g, x, z, c0, c, gates: s.lstm_slopes(
-        g, x, None, z, None, c0, c, gates, (c0.shape[0],), False
+    shared=lambda g, x, h0, c0, w_x, w, b_x, b, c, gates: s.lstm_step_slopes(
+        g, x, h0, c0, w_x, w, b_x, b, c, gates
     ),
-    d_x=lambda shared: shared[0],
-    d_z=lambda shared: shared[0],
+    d_x=lambda shared: shared[3],
+    d_h0=lambda shared: shared[1],
     d_c0=lambda shared: shared[2],
+    d_w_x=lambda shared, x: s.rows_product(shared[0], x),
+    d_w=lambda shared, h0: s.rows_product(shared[0], h0),
+    d_b_x=lambda shared: s.rows_sum(shared[0]),
+    d_b=lambda shared: s.rows_sum(shared[0]),
     outputs=("out", "c", "gates"), result=_first,
-    cases=[((3, 8), (3, 8), (3, 2)), ((1, 4), (1, 4), (1, 1))],
+    cases=[((3, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,))],
     public=False, method=False,
 )  # fmt: skip
-def lstm_gates(x, z, c0, /):
-    """LSTM's gates applied, to the projected input and state: ``h``, and ``c`` below it.
+def lstm_step(x, h0, c0, w_x, w, b_x, b, /):
+    """One step of an LSTM: ``h``, and ``c`` below it.
 
-    Shape: ``(N, 4H), (N, 4H), (N, H) → (2N, H)``
+    Shape: ``(N, D), (N, H), (N, H), (4H, D), (4H, H), (4H,), (4H,) → (2N, H)``
     """
-    return recurrence.lstm(Arrays, x, None, z, None, c0, (len(c0),), False)
+    return recurrence.lstm_step(Arrays, x, h0, c0, w_x, w, b_x, b)
 
 
 @opaque(
@@ -184,23 +196,35 @@ def gru_slopes(
     return recurrence.gru_back(Tensors, g, w, h0, out, gates, steps, reverse)
 
 
+@word(arrays=recurrence.gru_step_slopes)
+def gru_step_slopes(
+    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, gates: Any
+) -> Any:
+    """The derivatives of `gru_step`, recorded: what it kept is computed again, on the tape."""
+    out, gates = recurrence.gru_step(Tensors, x, h0, w_x, w, b_x, b)
+    return recurrence.gru_step_back(Tensors, g, h0, w_x, w, out, gates)
+
+
 @opaque(
-    shared=lambda g, x, z, h0, out, gates: s.gru_slopes(
-        g, x, None, z, h0, out, gates, (h0.shape[0],), False
+    shared=lambda g, x, h0, w_x, w, b_x, b, out, gates: s.gru_step_slopes(
+        g, x, h0, w_x, w, b_x, b, out, gates
     ),
-    d_x=lambda shared: shared[0],
-    d_z=lambda shared: shared[1],
+    d_x=lambda shared: shared[3],
     d_h0=lambda shared: shared[2],
+    d_w_x=lambda shared, x: s.rows_product(shared[0], x),
+    d_w=lambda shared, h0: s.rows_product(shared[1], h0),
+    d_b_x=lambda shared: s.rows_sum(shared[0]),
+    d_b=lambda shared: s.rows_sum(shared[1]),
     outputs=("out", "gates"), result=_first,
-    cases=[((3, 6), (3, 6), (3, 2)), ((1, 3), (1, 3), (1, 1))],
+    cases=[((3, 5), (3, 2), (6, 5), (6, 2), (6,), (6,))],
     public=False, method=False,
 )  # fmt: skip
-def gru_gates(x, z, h0, /):
-    """GRU's gates applied, to the projected input and state: the new state.
+def gru_step(x, h0, w_x, w, b_x, b, /):
+    """One step of a GRU: the new state.
 
-    Shape: ``(N, 3H), (N, 3H), (N, H) → (N, H)``
+    Shape: ``(N, D), (N, H), (3H, D), (3H, H), (3H,), (3H,) → (N, H)``
     """
-    return recurrence.gru(Arrays, x, None, z, h0, (len(h0),), False)
+    return recurrence.gru_step(Arrays, x, h0, w_x, w, b_x, b)
 
 
 @opaque(
@@ -271,20 +295,50 @@ def rnn_sequence(x, w, b, h0, /, steps, reverse=False, nonlinearity="tanh"):
     return recurrence.rnn(Arrays, x, w, b, h0, steps, reverse, nonlinearity)
 
 
+@word(arrays=recurrence.rnn_step_slopes)
+def rnn_step_slopes(
+    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, nonlinearity: str
+) -> Any:
+    """The derivatives of `rnn_step`, recorded: the state is computed again, on the tape."""
+    out = recurrence.rnn_step(Tensors, x, h0, w_x, w, b_x, b, nonlinearity)
+    return recurrence.rnn_step_back(Tensors, g, w_x, w, out, nonlinearity)
+
+
+@opaque(
+    shared=lambda g, x, h0, w_x, w, b_x, b, out, nonlinearity: s.rnn_step_slopes(
+        g, x, h0, w_x, w, b_x, b, out, nonlinearity
+    ),
+    d_x=lambda shared: shared[2],
+    d_h0=lambda shared: shared[1],
+    d_w_x=lambda shared, x: s.rows_product(shared[0], x),
+    d_w=lambda shared, h0: s.rows_product(shared[0], h0),
+    d_b_x=lambda shared: s.rows_sum(shared[0]),
+    d_b=lambda shared: s.rows_sum(shared[0]),
+    cases=[
+        ((3, 5), (3, 2), (2, 5), (2, 2), (2,), (2,)),
+        ((3, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"nonlinearity": "relu"}),
+    ],
+    public=False, method=False,
+)  # fmt: skip
+def rnn_step(x, h0, w_x, w, b_x, b, /, nonlinearity="tanh"):
+    """One step of Elman's network: the new state.
+
+    Shape: ``(N, D), (N, H), (H, D), (H, H), (H,), (H,) → (N, H)``
+    """
+    return recurrence.rnn_step(Arrays, x, h0, w_x, w, b_x, b, nonlinearity)
+
+
 # ---------------------------------------------------------------- cells
 
 
-def _projections(
-    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
-) -> tuple[Any, Any]:
-    """``Wᵢₕ x + bᵢₕ`` and ``Wₕₕ h + bₕₕ``, after PyTorch's checks."""
-    return (
-        linear_map(input, w_ih) if b_ih is None else affine(input, w_ih, b_ih),
-        linear_map(hx, w_hh) if b_hh is None else affine(hx, w_hh, b_hh),
-    )
+def _biases(b_ih: Any, b_hh: Any, w: Any) -> tuple[Any, Any]:
+    """Both biases; zeros in place of those that are missing."""
+    nothing = w.new_zeros(len(w.array)) if b_ih is None or b_hh is None else None
+    return nothing if b_ih is None else b_ih, nothing if b_hh is None else b_hh
 
 
 def _check_input(input: Any, w_ih: Any) -> None:
+    _check_type(input, w_ih)
     if input.array.shape[1] != w_ih.array.shape[1]:
         raise RuntimeError(
             f"input has inconsistent input_size: got {input.array.shape[1]} expected "
@@ -292,7 +346,16 @@ def _check_input(input: Any, w_ih: Any) -> None:
         )
 
 
+def _check_type(x: Any, w: Any) -> None:
+    if x.array.dtype is not w.array.dtype and x.dtype != w.dtype:
+        raise RuntimeError(
+            f"mat1 and mat2 must have the same dtype, but got {x.dtype} and {w.dtype}: "
+            "convert the input or the cell with .to(...)"
+        )
+
+
 def _check_state(input: Any, state: Any, size: int, i: int) -> None:
+    _check_type(state, input)
     rows, columns = state.array.shape
     if rows != input.array.shape[0]:
         raise RuntimeError(
@@ -314,8 +377,7 @@ def rnn_tanh_cell(
     """
     _check_input(input, w_ih)
     _check_state(input, hx, w_hh.array.shape[1], 0)
-    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
-    return (x + z).tanh()
+    return rnn_step(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh))
 
 
 @composite(method=False)
@@ -328,8 +390,7 @@ def rnn_relu_cell(
     """
     _check_input(input, w_ih)
     _check_state(input, hx, w_hh.array.shape[1], 0)
-    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
-    return (x + z).relu()
+    return rnn_step(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), "relu")
 
 
 @composite(method=False)
@@ -349,8 +410,7 @@ def lstm_cell(
     _check_input(input, w_ih)
     _check_state(input, h, w_hh.array.shape[1], 0)
     _check_state(input, c, w_hh.array.shape[0] // 4, 1)
-    x, z = _projections(input, h, w_ih, w_hh, b_ih, b_hh)
-    out = lstm_gates(x, z, c)
+    out = lstm_step(input, h, c, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh))
     n = input.array.shape[0]
     return out[:n], out[n:]
 
@@ -363,5 +423,4 @@ def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: 
     """
     _check_input(input, w_ih)
     _check_state(input, hx, w_hh.array.shape[1], 0)
-    x, z = _projections(input, hx, w_ih, w_hh, b_ih, b_hh)
-    return gru_gates(x, z, hx)
+    return gru_step(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh))
