@@ -41,7 +41,7 @@ from typing import Any
 
 import numpy as np
 
-from . import machine, polynomials, scalar
+from . import assembly, machine, polynomials, scalar
 from .printer import arguments, print_rule
 
 __all__ = ["Elementwise", "cache_folder", "compile", "elementwise", "erf", "launch"]
@@ -203,6 +203,29 @@ def compile(
 
         _write(pickled, dumps(compiled._reduce()))
     return known or kernel
+
+
+def written(
+    name: str, key: tuple[Any, ...], text: Callable[[], str], source: str
+) -> machine.Machine | None:
+    """The entry of a kernel in LLVM's language, from disk where it is known.
+
+    ``text`` makes its text, of which the file ``source`` and the ``key`` decide everything.
+    """
+    folder = cache_folder()
+    path = None
+    if folder is not None:
+        parts = (_makers(), _text_of(source, assembly.__file__), name, repr(key))
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        path = folder / f"{name}-{digest[:24]}.kernel"
+        payload = _read(path)
+        known = payload and machine.load(payload)
+        if known:
+            return known
+    payload = machine.assemble(text())
+    if path is not None:
+        _write(path, payload)
+    return machine.load(payload)
 
 
 def _asked_for(variable: str) -> bool:
