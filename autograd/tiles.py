@@ -2,13 +2,12 @@
 
 A tile is a few rows of the left factor by two vectors of columns of the right one, a *panel* of
 it: a step of the loop takes the two vectors of one row of the panel, and a number of each row of
-the left factor, wherever that is.  So the left factor may lie in memory as it likes.  A panel is
-read where it stands if its rows are contiguous and few tiles need it, and else copied together.
-Where the right factor is transposed, as the weight of a layer is, the smaller one of the two is
-turned: either the panels are, square by square, or ``Bᵀ Aᵀ`` is computed and turned on its way out.
+the left factor, wherever that is.  Nothing is copied if the rows of the right factor are
+contiguous.  Where it is transposed, as the weight of a layer is, the smaller one of the two is turned: either
+the panels are, square by square, or ``Bᵀ Aᵀ`` is computed and turned on its way out.
 
 OpenBLAS always copies both factors: (32, 784) by (784, 256) takes it 0.15 ms on two threads, and
-0.07 so.  Threads share rows or panels, as many as there may be, so the same number of threads
+0.09 so.  Threads share rows or panels, as many as there may be, so the same number of threads
 always gives the same bits.  Columns that do not fill a panel are computed with some of the last
 one's again, to the same bits.
 """
@@ -31,7 +30,10 @@ Array = np.ndarray[Any, Any]
 VECTORS = 2  # columns of a panel, in vectors
 DEEP = 4096  # terms of a sum; of more, a panel is in no cache
 NARROW = 8  # rows, and columns; fewer leave most of a tile empty
-REUSED = 96, 128  # rows and terms of a part from which a panel is worth copying
+SHORT, FEW = 48, 64  # terms, and rows of the left factor, up to which none is worth copying
+HUGE = 1 << 28  # multiplications; of more, the factors are in no cache
+LONG = 256  # terms; of more, what stands in memory in steps as wide as a row is in no cache
+CLOSE = 1 << 19  # bytes; so large a right factor is in the cache near a core as it stands
 
 TABLE = struct.Struct("16q")
 WORDS = ("a", "b", "c", "bias", "scratch", "a_row", "a_k", "b_row", "b_column", "c_row", "m", "n",
@@ -90,6 +92,12 @@ def _plan(
     if turned:
         m, n = n, m
         a_row, a_k, b_row, b_column = b_column, b_row, a_k, a_row
+    if b_column == 1 and k > SHORT and m > FEW:
+        return None  # copies of both factors are paid back
+    if k > LONG and (a_k != 1 or (b_column == 1 and k * b_row * size > CLOSE)):
+        return None
+    if m * n * k > HUGE:
+        return None
     wide = VECTORS * lanes
     if n < (NARROW if turned else wide) or 1 not in (b_row, b_column):
         return None
@@ -103,7 +111,7 @@ def _plan(
     rows = grain if by_rows else m
     if (b_column != 1 or turned) and min(rows, total % grain or rows if by_rows else rows) < lanes:
         return None
-    copied = b_column != 1 or (rows >= REUSED[0] and k >= REUSED[1])
+    copied = b_column != 1
     entry = _entry(dtype, lanes)
     if entry is None:
         return None
@@ -257,9 +265,7 @@ class _Entry:
         w, words, wide = self.w, self.words, self.wide
         column = w.smaller(w.mul(p, wide), self.edge)
         there = w.at(words["b"], w.mul(column, words["b_column"]))
-        standing = w.let(f"icmp eq i64 {words['b_column']}, 1")
-        w.when(self.copied, lambda: w.when(standing, lambda: self._copy(there),
-                                           lambda: self._turn_in(there, column)))  # fmt: skip
+        w.when(self.copied, lambda: self._turn_in(there, column))
         b = w.select(self.copied, f"ptr {self.copy}", f"ptr {there}")
         b_row = w.select(self.copied, f"i64 {wide}", f"i64 {words['b_row']}")
         out = w.at(w.at(words["c"], w.mul(self.top, words["c_row"])), column)
@@ -291,16 +297,6 @@ class _Entry:
         else:
             more = w.let(f"icmp sgt i64 {left}, {heights[1]}")
             w.when(more, lambda: w.do(call), lambda: self._lowest(left, arguments, heights[1:]))
-
-    def _copy(self, there: str) -> None:
-        w, words = self.w, self.words
-
-        def row(i: str) -> None:
-            source, to = w.at(there, w.mul(i, words["b_row"])), w.at(self.copy, w.mul(i, self.wide))
-            for v in range(VECTORS):
-                w.store(w.load(w.at(source, v * w.lanes)), w.at(to, v * w.lanes))
-
-        w.loop(0, words["k"], 1, row)
 
     def _turn_in(self, there: str, column: str) -> None:
         """Squares of the transposed right factor; the last ones overlap."""
