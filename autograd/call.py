@@ -19,22 +19,32 @@ from typing import Any
 
 import numpy as np
 
-from . import version
+from . import scalar, version
 from .large import LARGE, formula
 from .op import Op, not_a_tensor, public_name, watch
-from .shapes import size_of
-from .tape import Node, recording
+from .printer import (
+    Numbers,
+    Text,
+    as_array,
+    names_of_numbers,
+    print_body,
+    with_named_numbers,
+)
+from .shapes import axis_of, size_of
+from .tape import Node, new_node, recording
 from .tensor import Source, Tensor, node_of, wrap
 
 Function = Callable[..., Any]
 
 TEMPLATE = """\
 def function({parameters}):
+    {number}
     {canonical}
     try:
         {arrays}
         {check}
-        {outs} = body({operands}){large}
+        {numbers}
+        {outs} = {body}{large}
     except Exception:
         pass  # left before `slowly` complains, so that the user sees its complaint alone
     else:
@@ -47,17 +57,17 @@ def function({parameters}):
         made.source = None
         {nodes}
         {source}
-        if {none_wants} or (mode := recording()) is None:
+        if {none_wants} or {not_recording}:
             made.node = None
             return {answer}
-        made.node = node = new(Node)
+        made.node = node = Node()
         node.born = tick()
         node.inputs = ({inputs},)
         node.kept = kept = ({kept})
         node.op = op
         node.settings = ({settings})
         node.shape = out.shape
-        node.dtype = out.dtype
+        node.dtype = {dtype}
         if exposed or mode is not True:
             watch(node, kept, mode)
         return {answer}
@@ -88,7 +98,7 @@ def function({parameters}):
         if not any(nodes):
             made.node = None
             return made
-        made.node = node = Node(tuple(nodes), ({kept}), op, ({settings}), out)
+        made.node = node = new_node(tuple(nodes), ({kept}), op, ({settings}), out)
         if exposed or mode is not True:
             watch(node, node.kept, mode)
         return made
@@ -100,10 +110,12 @@ SPACE: dict[str, Any] = {
     "Node": Node,
     "Source": Source,
     "Tensor": Tensor,
+    "as_array": as_array,
     "asarray": np.asarray,
     "exposed": version.exposed,
     "ndarray": np.ndarray,
     "new": object.__new__,
+    "new_node": new_node,
     "node_of": node_of,
     "recording": recording,
     "size_of": size_of,
@@ -121,14 +133,16 @@ def write(
     axes: Function | None = None,
     prepare: Function | None = None,
     numbers: tuple[int, ...] = (),
+    by_number: Function | None = None,
 ) -> Function:
     """The function of ``op``; it is written when it is first called, so that importing is quick.
 
     ``axes`` makes a setting called ``dim`` canonical; ``prepare`` sees the first input before all
-    else; ``numbers`` are the positions of inputs that are Python numbers in this version.
+    else; ``numbers`` are the positions of inputs that are Python numbers in this version, and
+    ``by_number`` is the version for a number in the second place.
     """
     space = {**SPACE, "op": op, "body": op.declared if op.variadic else body, "slowly": slowly}
-    space |= {"axes": axes, "prepare": prepare, "result": op.result}
+    space |= {"axes": axes, "prepare": prepare, "result": op.result, "by_number": by_number}
 
     def complete() -> Function:
         text = source(op, space, axes=axes, prepare=prepare, numbers=numbers)
@@ -141,6 +155,8 @@ def write(
         named = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY}
         function.__kwdefaults__ = {**(scratch["function"].__kwdefaults__ or {}), **named}
         function.__code__ = scratch["function"].__code__.replace(co_name=op.name)
+        if hasattr(function, "__signature__"):
+            del function.__signature__
         return function
 
     space["complete"] = complete
@@ -150,6 +166,28 @@ def write(
 
 def _first_call(*args: Any, **settings: Any) -> Any:
     return complete()(*args, **settings)  # type: ignore[name-defined]  # noqa: F821
+
+
+class Unwritten(inspect.Signature):
+    """The signature of a function that is written when somebody asks for it."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Function):
+        self.function = function
+
+    @property
+    def parameters(self) -> Any:
+        """Those of the function."""
+        function: Any = self.function
+        if function.__dict__.get("__signature__") is self:
+            function.__globals__["complete"]()
+        return inspect.signature(function).parameters
+
+    @property
+    def return_annotation(self) -> Any:
+        """None is written."""
+        return inspect.Signature.empty
 
 
 def source(
@@ -184,6 +222,10 @@ def source(
         )
         return _without_empty_lines(filled)
 
+    number = []
+    if space["by_number"] is not None:
+        number = [f"if {names[1]}.__class__ is float or {names[1]}.__class__ is int:",
+                  f"    return by_number({', '.join(names)})"]  # fmt: skip
     tensors = [i for i in range(len(names)) if i not in numbers]
     counted = [i for i in tensors if op.inputs[i] not in op.uncounted]
     ruled = [i for i in tensors if op.rules[op.inputs[i]] is not None]
@@ -196,22 +238,31 @@ def source(
     space["large"] = formula(op)
     large = f" if x{tensors[0]}.size < {LARGE} else large({operands})"
     large = "" if space["large"] is None else large
+    body = f"body({operands})"
+    named: list[str] = []
+    if op.kind == "elementwise" and not op.settings:
+        body, named = _formula(op, tensors, numbers, space) or (body, named)
+    recheck = _recheck(op, counted, names, settings)
     filled = TEMPLATE.format(
         parameters=_parameters(op, names),
+        number=_lines(number, 4),
         canonical=_lines(canonical, 4),
         arrays=_lines([f"x{i} = {n}" if i in numbers else f"x{i} = {n}.array"
                        for i, n in enumerate(names)], 8),
         check=_lines(_check(op, counted, numbers, prepare is not None), 8),
+        numbers=_lines(named, 8),
         outs=", ".join(["out", *others]),
+        body=body,
         arrays_too=_lines([f"if {o}.__class__ is not ndarray: {o} = asarray({o})"
                            for o in others], 8),
         answer=answer,
-        operands=operands,
         large=large,
         tensors=", ".join(names),
         settings=settings,
-        recheck=_lines(_recheck(op, counted, names, settings), 8),
+        recheck=_lines(recheck, 8),
+        dtype="dtype_" if recheck else "out.dtype",
         source=_lines(_source(op, names[0], settings), 8),
+        not_recording="mode is None" if op.aliases else "(mode := recording()) is None",
         nodes=_lines([f"n{i} = {names[i]}.node if {names[i]}.source is None else "
                       f"node_of({names[i]})" for i in ruled], 8),
         none_wants=" and ".join(f"{n} is None" for n in nodes) if len(nodes) < 2
@@ -224,6 +275,30 @@ def source(
         slow = end[end.rindex("    return slowly") :]
         filled = f"{start}        made.node = None\n        return {answer}\n{slow}"
     return _without_empty_lines(filled)
+
+
+def _formula(
+    op: Op, tensors: list[int], numbers: tuple[int, ...], space: dict[str, Any]
+) -> tuple[str, list[str]] | None:
+    """The body as a formula, if it is one, and the lines that make arrays of its numbers."""
+    first = f"x{tensors[0]}"
+    if isinstance(space["body"], np.ufunc):
+        if not numbers or op.promote == "bool":
+            return None
+        # The tape keeps the number, not the array: it is no memory that an op holds.
+        (at,) = numbers
+        ready = f"as_array(x{at}, {first}.dtype) if x{at} and {first}.size < {LARGE} else x{at}"
+        names = ("number" if i in numbers else f"x{i}" for i in range(len(op.inputs)))
+        return f"body({', '.join(names)})", [f"number = {ready}"]
+    used: set[str] = set()
+    try:
+        text = print_body(op.body, {n: Text(f"x{i}") for i, n in enumerate(op.inputs)}, used)
+    except TypeError:
+        return None
+    found: list[str] = []
+    text = with_named_numbers(text, found)
+    space.update({word: getattr(scalar, word) for word in used}, numbers=Numbers(found))
+    return text, [f"{names_of_numbers(found)} = numbers[{first}.dtype]"] if found else []
 
 
 def _without_empty_lines(text: str) -> str:
@@ -258,7 +333,14 @@ def _canonical(op: Op, first: str, space: dict[str, Any], axes: Function | None)
             if not op.variadic:  # without a call, where that is possible
                 count = f"{first}.array.ndim if {first}.__class__ is Tensor else {count}"
             line = f"{p.name} = axes({p.name}, {count})"
-            lines += [f"if {p.name} is not None:", f"    {line}"] if p.default is None else [line]
+            if axes is axis_of and not op.variadic and p.default is not None:
+                plain = f"{p.name}.__class__ is int and {first}.__class__ is Tensor"
+                plain += f" and 0 <= {p.name} < {first}.array.ndim"
+                lines += [f"if not ({plain}):", f"    {line}"]
+            elif p.default is None:
+                lines += [f"if {p.name} is not None:", f"    {line}"]
+            else:
+                lines.append(line)
             space["ndim"] = ndim
     return lines
 
@@ -285,7 +367,8 @@ def _recheck(op: Op, counted: list[int], names: list[str], settings: str) -> lis
     if op.promote != "float" and not (op.kind == "elementwise" and op.settings):
         return []
     return [
-        f"if out.dtype is not x{counted[0]}.dtype:",
+        "dtype_ = out.dtype",
+        f"if dtype_ is not x{counted[0]}.dtype:",
         f"    return slowly(op, ({', '.join(names)},), ({settings}))",
     ]
 
@@ -294,10 +377,11 @@ def _source(op: Op, first: str, settings: str) -> list[str]:
     """A result that shares memory is a view, and remembers of what."""
     if not op.aliases:
         return []
-    shared = "out.base is x0 or out.base is x0.base or out.base.__class__ is not ndarray"
+    shared = "base is x0.base or base.__class__ is not ndarray"
     return [
-        f"if out is x0 or (out.base is not None and ({shared})):",
-        f"    made.source = viewing(op, {first}, ({settings}))",
+        "base, mode = out.base, recording()",
+        f"if base is x0 or (base is not None and ({shared})) or out is x0:",
+        f"    made.source = viewing({first}, op, ({settings}), mode)",
     ]
 
 
@@ -329,17 +413,17 @@ def ndim(op: Op, x: Any) -> int:
     return x.array.ndim
 
 
-def viewing(op: Op, x: Tensor, settings: tuple[Any, ...]) -> Source:
+def viewing(x: Tensor, op: Op, settings: tuple[Any, ...], mode: Any) -> Source:
     """How the result of a movement is seen from the base of its memory."""
-    known = x.source
-    if recording() is None:
-        base = x if known is None else known.base
-        return Source(base, None, base.node)
+    made, known = Source(), x.source
     if known is None:
-        return Source(x, ((), op, settings), x.node)
-    # `seen` is up to date: before this, the template asks for the node of x.
-    trail = known.trail
-    return Source(known.base, None if trail is None else (trail, op, settings), known.seen)
+        made.base, made.seen, made.trail = x, x.node, ((), op, settings)
+    else:  # `seen` is up to date: before this, the template asks for the node of x
+        made.base, made.seen, trail = known.base, known.seen, known.trail
+        made.trail = None if trail is None else (trail, op, settings)
+    if mode is None:
+        made.seen, made.trail = made.base.node, None
+    return made
 
 
 SPACE["viewing"] = viewing

@@ -73,12 +73,15 @@ def reduction(*, ints: str = "same", **facts: Any) -> Any:
     return _declarator("reduction", {**facts, "ints": ints}, axes=axes_of, slowly=_reduce_slowly)
 
 
-def movement(*, axes: Function | None = axis_of, **facts: Any) -> Any:
+def movement(
+    *, axes: Function | None = axis_of, quickly: Function | None = None, **facts: Any
+) -> Any:
     """An op that looks at the same memory in another way: its result is a view when it can be.
 
     ``axes(dim, ndim)`` makes ``dim`` canonical, where that is not one axis of the input.
+    ``quickly`` may raise where the body explains what is wrong.
     """
-    return _declarator("movement", {**facts, "aliases": True}, axes=axes)
+    return _declarator("movement", {**facts, "aliases": True}, axes=axes, quickly=quickly)
 
 
 def contraction(*, slowly: Function, operator: Function, **facts: Any) -> Any:
@@ -125,15 +128,17 @@ def _declarator(
         typed = "dtype" in op.signature.parameters and "dtype" not in op.settings
         prepare = _in_type if typed else None
         function = call.write(op, quick, run if prepare else slowly, axes=axes, prepare=prepare)
+        by_number = None
         if kind == "elementwise" and len(op.inputs) == 2 and not op.uncounted:
             op.with_number = tuple(call.write(op, quick, computed, numbers=(i,)) for i in (0, 1))
+            by_number = op.with_number[1]
         _install(op, function, method=method, public=public)
         if inplace:
             _install_in_place(op.name, function)
         if symbol in UNARY:
             setattr(Tensor, f"__{UNARY[symbol]}__", function)
         elif symbol is not None:
-            _install_operators(op, symbol, call.write(op, quick, operator))
+            _install_operators(op, symbol, call.write(op, quick, operator, by_number=by_number))
         return function
 
     return declare
@@ -230,6 +235,7 @@ def _install(op: Op, function: Function, *, method: bool, public: bool) -> None:
     function.__name__ = function.__qualname__ = op.name
     function.__module__ = op.body.__module__
     function.__doc__ = op.doc
+    function.__signature__ = call.Unwritten(function)  # type: ignore[attr-defined]
     op.function = function
     registry[op.name] = op
     if public:
@@ -260,6 +266,8 @@ def _install_operators(op: Op, symbol: str, operator: Function) -> None:
     name = OPERATORS[symbol]
 
     def reflected(self: Any, other: Any) -> Any:
+        if op.with_number is not None and (other.__class__ is float or other.__class__ is int):
+            return op.with_number[0](other, self)
         return operator(other, self)
 
     def in_place(self: Any, other: Any) -> Any:

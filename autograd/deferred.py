@@ -124,7 +124,11 @@ def rows_product(left: Array, right: Array) -> Any:
 
 def part_of(g: Array, shape: tuple[int, ...], key: Any) -> Any:
     """`scalar.unindex` for ints and slices, as a `Part` where most of it would be zeros."""
+    if g.shape == shape:  # all of it, and in order, for steps go forwards
+        return g
     size = math.prod(shape)
-    if size < LARGE or g.size * 4 > size:
-        return scalar.unindex(g, shape, key)
-    return Part(g, shape, key)
+    if size >= LARGE and g.size * 4 <= size:
+        return Part(g, shape, key)
+    out = np.zeros(shape, g.dtype)
+    out[key] = g
+    return out

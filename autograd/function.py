@@ -20,7 +20,17 @@ from . import dtypes as dt
 from . import version
 from .inplace import adopt
 from .op import watch
-from .tape import FREED, Many, Node, _freed, enable_grad, is_grad_enabled, no_grad, recording
+from .tape import (
+    FREED,
+    Many,
+    Node,
+    _freed,
+    enable_grad,
+    is_grad_enabled,
+    new_node,
+    no_grad,
+    recording,
+)
 from .tensor import Tensor, node_of, wrap
 
 Array = np.ndarray[Any, Any]
@@ -148,6 +158,7 @@ class PickOp:
 
     kind = "opaque"
     name = "pick"
+    unary = False
 
     def __init__(self, backward_name: str):
         self.backward_name = backward_name
@@ -164,6 +175,7 @@ class FunctionOp:
     """The op of a `Function` class: its ``backward`` in both readings of the walk."""
 
     kind = "opaque"
+    unary = False  # what users return may have to be summed
 
     def __init__(self, function: type[Function]):
         self.function = function
@@ -418,7 +430,8 @@ def _record(
     ctx._to_save = ctx._dirty = ctx._flat = ()  # from here on, arrays are enough
     for x in dirty:
         version.note_change(x.array, cls.__name__)
-    node = FunctionNode(nodes, kept, cls._op, (), outs[ctx._places[0]].array)  # type: ignore[arg-type]
+    first = outs[ctx._places[0]].array
+    node = new_node(nodes, kept, cls._op, (), first, FunctionNode)  # type: ignore[arg-type]
     node.context = ctx
     ctx._node = weakref.ref(node)
     watch(node, kept, recording())

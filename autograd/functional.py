@@ -85,15 +85,13 @@ def _roots_and_seeds(
 
 def _one(output: Tensor) -> Array:
     """The gradient of a scalar with respect to itself; shared, for nothing writes to a seed."""
-    kind = output.dtype.compute
-    if output.array.ndim:
-        return np.ones(output.array.shape, kind)
-    if kind not in _ONES:
-        _ONES[kind] = np.ones((), kind)
-    return _ONES[kind]
+    one = _ONES.get(output.array.dtype)
+    if one is None:
+        one = _ONES[output.array.dtype] = np.ones((), output.dtype.compute)
+    return np.ones(output.array.shape, one.dtype) if output.array.ndim else one
 
 
-_ONES: dict[Any, Array] = {}
+_ONES: dict[Any, Array] = {}  # by the type of the scalar
 
 
 def _walk(
@@ -136,7 +134,7 @@ def backward(
         reached = _walk(roots, seeds, create_graph, keep=keep)
         for node in reached:
             _check_real(node)
-        hooked = bool(tape.node_hooks) or bool(tape.post_hooks)
+        hooked = bool(tape.node_hooks.data or tape.post_hooks.data)
         for node in reached:
             _accumulate(node, node.kept(), reached, hooked)
         return
@@ -166,13 +164,14 @@ def _taken(reached: dict[Node, Any], node: Node) -> Any:
     """
     alone = getrefcount(reached[node]) == 2
     g = reached[node]
+    if g.__class__ is np.ndarray:
+        return g if alone and g.base is None else copied(g)
     if isinstance(g, Tensor):
         if alone and g.array.base is None:
             return g
         with tape.enable_grad():
             return g.clone()
-    array = np.asarray(g)
-    return array if alone and array.base is None else copied(array)
+    return np.array(g)
 
 
 def _check_real(node: Node) -> None:

@@ -17,7 +17,7 @@ from . import dtypes as dt
 from . import scalar as s
 from . import version
 from .op import Op, registry, watch
-from .tape import Node, recording
+from .tape import Node, new_node, recording
 from .tensor import Tensor, node_of, wrap
 
 Array = np.ndarray[Any, Any]
@@ -200,6 +200,6 @@ def _reroot(target: Tensor, value: Tensor, index: Any, fresh: bool) -> None:
     base = target if source is None else source.base
     steps = () if source is None else source.steps
     region = (steps, index)
-    node = Node((base.node, value.node), (), PUT, (region,), base.array)
+    node = new_node((base.node, value.node), (), PUT, (region,), base.array)
     watch(node, (), recording())
     base.node = node

@@ -30,9 +30,11 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,7 +129,10 @@ class _Pickled:
         return CompileResult._rebuild(context, *pickle.loads(payload))
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Nothing: `compile` decides in which form it is kept."""
+        """Write the file, for the next process."""
+        from numba.core.serialize import dumps
+
+        _write(self.path, dumps(compiled._reduce()))
 
 
 @lru_cache(maxsize=1)
@@ -139,7 +144,8 @@ def _makers() -> str:
     cpu = f"{llvm.get_host_cpu_name()} {features} {os.environ.get('NUMBA_CPU_NAME', '')}"
     numba = Path(find_spec("numba").origin).with_name("_version.py")  # type: ignore[union-attr,arg-type]
     versions = f"{sys.version} {np.__version__} {numba.read_text()} {llvm.llvm_version_info}"
-    ours = _text_of(__file__, polynomials.__file__, machine.__file__)
+    lowering = str(Path(__file__).with_name("lowering.py"))
+    ours = _text_of(__file__, polynomials.__file__, machine.__file__, lowering)
     return f"{versions} {platform.platform()} {cpu} {ours}"
 
 
@@ -176,92 +182,96 @@ def compile(
         return function
     checking = _asked_for("NUMBA_BOUNDSCHECK")  # which is no part of a file's name
     folder = None if checking else cache_folder()
-    path = None
-    if folder is not None:
-        if source is None:
-            source = _text_of(function.__code__.co_filename)
-        parts = (_makers(), source, function.__name__, signature, f"{contract} {reorder}")
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        path = folder / f"{function.__name__}-{digest[:24]}.kernel"
-        payload = _read(path)
-        known = payload and machine.load(payload)
-        if known:
-            return known
+    name = function.__name__
+    source = source or _text_of(function.__code__.co_filename)
+    path, found = _kept(folder, name, (source, signature, f"{contract} {reorder}"))
+    if found:
+        return found
     prepare()
     pickled = None if path is None else path.with_suffix(".numba")
     fast = {flag for flag, wanted in (("contract", contract), ("reassoc", reorder)) if wanted}
-    kernel = _by_numba(function, signature, fast, pickled)
-    if checking or (pickled is not None and pickled.exists()):
-        return kernel
-    (compiled,) = kernel.overloads.values()
-    payload = _packed(compiled)
-    known = payload and machine.load(payload)
-    if payload and known and path is not None:
-        _write(path, payload)
-    elif pickled is not None:
-        from numba.core.serialize import dumps
-
-        _write(pickled, dumps(compiled._reduce()))
-    return known or kernel
+    with _said_if_it_takes_long(folder):
+        if not checking and not (pickled and pickled.exists()):
+            payload = _packed(function, signature, fast)
+            known = payload and machine.load(payload)
+            if payload and known:
+                if path is not None:
+                    _write(path, payload)
+                return known
+        return _by_numba(function, signature, fast, pickled)
 
 
-def written(
-    name: str, key: tuple[Any, ...], text: Callable[[], str], source: str
-) -> machine.Machine | None:
+def written(name: str, key: tuple[Any, ...], text: Callable[[], str], source: str) -> Any:
     """The entry of a kernel in LLVM's language, from disk where it is known.
 
     ``text`` makes its text, of which the file ``source`` and the ``key`` decide everything.
     """
-    folder = cache_folder()
-    path = None
-    if folder is not None:
-        parts = (_makers(), _text_of(source, assembly.__file__), name, repr(key))
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        path = folder / f"{name}-{digest[:24]}.kernel"
-        payload = _read(path)
-        known = payload and machine.load(payload)
-        if known:
-            return known
+    path, found = _kept(cache_folder(), name, (_text_of(source, assembly.__file__), repr(key)))
+    if found:
+        return found
     payload = machine.assemble(text())
     if path is not None:
         _write(path, payload)
     return machine.load(payload)
 
 
+def _kept(folder: Path | None, name: str, parts: Sequence[str]) -> tuple[Path | None, Any]:
+    """Where a kernel is kept that depends on these texts, and what is there."""
+    if folder is None:
+        return None, None
+    digest = hashlib.sha256("\0".join((_makers(), *parts)).encode()).hexdigest()
+    path = folder / f"{name}-{digest[:24]}.kernel"
+    payload = _read(path)
+    return path, machine.load(payload) if payload else None
+
+
 def _asked_for(variable: str) -> bool:
     return os.environ.get(variable, "0") not in ("", "0")
+
+
+def _packed(function: Callable[..., Any], signature: str, fast: set[str]) -> bytes | None:
+    """What `machine.load` turns into a kernel; None for one that needs Numba to run."""
+    try:
+        from .lowering import lowered
+
+        return machine.pack(lowered(function, signature, fast))
+    except Exception:  # another version of Numba or LLVM than the one this was written for
+        return None
 
 
 def _by_numba(
     function: Callable[..., Any], signature: str, fast: set[str], path: Path | None
 ) -> Any:
+    """A kernel that needs Numba to run, with its pickle where there is a path for it."""
     import numba
 
     kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fast or False)(function)
     if path is not None:
         kernel._cache = _Pickled(path)
-    notice = threading.Timer(1, _say_what_takes_long, [function.__name__, path])
-    notice.name, notice.daemon = "retrograd kernels", True
-    notice.start()
-    try:
-        kernel.compile(signature)
-    finally:
-        notice.cancel()
+    kernel.compile(signature)
     kernel.disable_compile()
     return kernel
 
 
-def _say_what_takes_long(name: str, path: Path | None) -> None:
-    kept = "once for every process" if path is None else f"once; it is kept in {path.parent}"
-    print(f"retrograd: compiling {name}, {kept}", file=sys.stderr, flush=True)
+silence = 1.0  # seconds that this process may compile without a word
 
 
-def _packed(compiled: Any) -> bytes | None:
-    """What `machine.load` turns into a kernel; None for one that needs Numba to run."""
+@contextmanager
+def _said_if_it_takes_long(folder: Path | None) -> Iterator[None]:
+    """Say on the screen, once, what goes on when this process has compiled for a second."""
+    global silence
+    kept = "once for every process" if folder is None else f"once; they are kept in {folder}"
+    words = f"retrograd: compiling kernels, {kept}"
+    notice = threading.Timer(silence, print, [words], {"file": sys.stderr, "flush": True})
+    notice.name, notice.daemon = "retrograd kernels", True
+    begun = time.monotonic()
+    if silence > 0:
+        notice.start()
     try:
-        return machine.pack(compiled)
-    except Exception:  # another version of Numba or LLVM than the one this was written for
-        return None
+        yield
+    finally:
+        notice.cancel()
+        silence -= time.monotonic() - begun
 
 
 # ---------------------------------------------------------------- threads
@@ -552,10 +562,17 @@ def _with_typed_literals(formula: str) -> str:
 
 def inner(function: Callable[..., Any]) -> Any:
     """A function that LLVM puts in its caller's place, which lets it make vectors of the whole."""
+    if _asked_for("NUMBA_DISABLE_JIT"):
+        return function
+    if not _asked_for("NUMBA_BOUNDSCHECK"):
+        with suppress(
+            ImportError
+        ):  # of another version of Numba, which compiles all by itself then
+            from . import lowering
+
+            return lowering.inner(function)
     import numba
 
-    if numba.config.DISABLE_JIT:
-        return function
     return numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)(function)
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import re
 import struct
 import sys
 import threading
@@ -54,41 +53,35 @@ CALLABLE = {"memcpy", "memmove", "memset"} | {
 
 # ---------------------------------------------------------------- from the compiler to the disk
 
-# What Numba's counting of references calls at the last of them.  An entry's arrays have no owner
-# whose references are counted, so it is never called.
-UNOWNED = re.compile(r"declare (void @NRT_MemInfo_call_dtor\(ptr\)).*")
 
-
-def pack(compiled: Any) -> bytes | None:
-    """The object code of what Numba compiled; None where it needs more than the C library."""
+def pack(lowered: Any) -> bytes | None:
+    """The object code of what `lowering` made; None where it needs more than the C library."""
     import llvmlite.binding as llvm
     from numba import types
 
-    if compiled.signature.return_type is not types.none:
-        return None
     kinds: list[Any] = []  # for each argument [type, axes, whether it is written], or its type
-    for t in compiled.signature.args:
+    for t in lowered.signature.args:
         if isinstance(t, types.Array) and t.layout == "C" and str(t.dtype) in SIZES:
             kinds.append([str(t.dtype), t.ndim, t.mutable])
         elif isinstance(t, (types.Float, types.Integer, types.Boolean)):
             kinds.append("d" if isinstance(t, types.Float) else "q")
         else:
             return None
-    name = compiled.fndesc.llvm_func_name
-    text = UNOWNED.sub("define internal \\1 { ret void }", compiled.library.get_llvm_str())
-    module = llvm.parse_assembly(text)
+    name = lowered.fndesc.llvm_func_name
+    module = lowered.library._final_module
     numbers = [str(a.type) for a in module.get_function(name).arguments]
     entry = _entry(name, kinds, numbers)
     if entry is None:
         return None
-    module = llvm.parse_assembly(text + entry)
+    module.link_in(llvm.parse_assembly(entry))
     for function in module.functions:
         if not function.is_declaration and function.name != "entry":
             function.linkage = "internal"
-    machine = compiled.library.codegen._tm
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    machine = lowered.library.codegen._tm
+    settings = llvm.create_pipeline_tuning_options(speed_level=2)
+    settings.loop_vectorization = True
+    passes = llvm.create_pass_builder(machine, settings)
+    passes.getModulePassManager().run(module, passes)
     outside = {f.name for f in module.functions if f.is_declaration}
     outside = {n for n in outside if not n.startswith("llvm.")}
     if not outside <= CALLABLE:
@@ -176,6 +169,8 @@ def _entry(name: str, kinds: list[Any], types: list[str]) -> str | None:
         return None
     body = "\n".join(lines)
     return f"""
+declare i32 @{_quoted(name)}({", ".join(types)})
+
 define i32 @entry(ptr %table, i64 %start, i64 %stop) {{
   %result = alloca i64
   %trouble = alloca ptr

@@ -533,7 +533,7 @@ class Methods:
         """`log` in place: overwrites this tensor and returns it."""
     def log_normal_(self, mean: builtins.float = ..., std: builtins.float = ..., *, generator: Any = ...) -> Self:
         """Fill with exponentials of normal numbers."""
-    def log_softmax(self, dim: Any = ..., *, dtype: Any = ...) -> Any:
+    def log_softmax(self, dim: Any, *, dtype: Any = ...) -> Tensor:
         """``log softmax(x)``, computed without leaving the logarithm."""
     def logaddexp(self, other: Any) -> Tensor:
         """``log(eᵃ + eᵇ)``, without overflow."""
@@ -777,7 +777,7 @@ class Methods:
         """`sinh` in place: overwrites this tensor and returns it."""
     def slice_scatter(self, src: Any, dim: builtins.int = ..., start: Any = ..., end: Any = ..., step: builtins.int = ...) -> Any:
         """A copy of ``input`` with ``src`` in the place of a slice of an axis."""
-    def softmax(self, dim: Any = ..., *, dtype: Any = ...) -> Any:
+    def softmax(self, dim: Any, *, dtype: Any = ...) -> Tensor:
         """``eˣ / Σ eˣ`` along ``dim``: positive, and adding up to one."""
     def sort(self, dim: builtins.int = ..., descending: builtins.bool = ..., stable: builtins.bool = ...) -> Any:
         """(values, indices) in order along ``dim``; equal values keep their order."""

@@ -92,8 +92,17 @@ class _Writer:
         i.add_incoming(following, builder.block)
         for phi, value in zip(carried, made, strict=True):
             phi.add_incoming(value, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
+        again = builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
+        again.set_metadata("llvm.loop", self.not_unrolled())
         builder.position_at_end(after)
+        return made
+
+    def not_unrolled(self) -> Any:
+        """What keeps LLVM from unrolling a loop that is wide enough, which takes it long."""
+        module = self.builder.module
+        wish = module.add_metadata([self.ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+        made = module.add_metadata([wish, wish])
+        made.operands = (made, wish)  # a loop's name begins with itself
         return made
 
     def masked_store(self, value: Any, pointer: Any, index: Any, mask: Any) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,17 @@ from . import scalar, version
 from .dtypes import dtype
 from .large import LARGE
 from .large import formula as large_formula
-from .printer import arguments, foreign_names, print_rule, read
-from .tape import Many, Node, recording, seals
+from .printer import (
+    Numbers,
+    arguments,
+    foreign_names,
+    names_of_numbers,
+    print_rule,
+    read,
+    straight_rule,
+    with_named_numbers,
+)
+from .tape import Many, Node, new_node, recording, seals
 from .tensor import Tensor, node_of, wrap
 
 Array = np.ndarray[Any, Any]
@@ -138,6 +148,8 @@ class Op:
         self.shared = shared  # what several rules need and ask for by this name: computed once
         self.backward_name = "".join(p.title() for p in self.name.split("_") if p) + "Backward0"
         self.function: Callable[..., Any]
+        self.pull = self._derivative(ARRAY_WORDS, "node.kept")
+        self.pull_tensors = self._derivative(TENSOR_WORDS, "revive(node)")
 
         self.signature = inspect.signature(body)
         parameters = list(self.signature.parameters.values())
@@ -154,6 +166,7 @@ class Op:
         )
         if self.variadic:
             self.body = self._with_named_settings(body)
+        self.unary = len(self.inputs) == 1 and not self.variadic  # its rule gives its shape exactly
         self.rules = self._checked(rules)
         self.flat = all(rule is None for rule in self.rules.values())
         self._decide_what_to_keep()
@@ -246,25 +259,27 @@ class Op:
                 revived.append(wrap(value, node if index == 0 else None))
         return tuple(revived)
 
-    def __getattr__(self, name: str) -> Any:
-        """Write the derivative functions when first asked for: import stays quick."""
-        if name == "pull":
-            self.pull = self._write_pull(ARRAY_WORDS, "node.kept")
-            return self.pull
-        if name == "pull_tensors":
-            self.pull_tensors = self._write_pull(TENSOR_WORDS, "revive(node)")
-            return self.pull_tensors
-        raise AttributeError(name)
+    def _derivative(self, words: Any, kept: str) -> Callable[..., Any]:
+        """The function that computes derivatives, which is written when it is first called.
 
-    def _write_pull(self, words: Any, kept: str) -> Callable[..., Any]:
+        So importing is quick, and reading the attribute in the walk is nothing but that.
+        """
         space: dict[str, Any] = {"__name__": __name__, "revive": self.revive}
-        exec(self.pull_source(words, kept, space), space)
-        return space["pull"]  # type: ignore[no-any-return]
+
+        def complete() -> Callable[..., Any]:
+            scratch: dict[str, Any] = {}
+            exec(self.pull_source(words, kept, space), scratch)
+            function.__code__ = scratch["pull"].__code__
+            return function
+
+        space["complete"] = complete
+        function = FunctionType(_first_pull.__code__, space, "pull")
+        return function
 
     def pull_source(self, words: Any, kept: str, space: dict[str, Any]) -> str:
         """The text of a function (g, node) → one derivative per input, None where none is wanted.
 
-        For `mul` it reads as follows; rules of kinds other than elementwise are called::
+        For `mul` it reads as follows; rules that branch are called::
 
             def pull(g, node):
                 b, a, = node.kept
@@ -274,6 +289,7 @@ class Op:
                 return (None if n0 is None else g * b, None if n1 is None else g * a,)
         """
         terms, large_terms, before = [], [], []
+        numbers: list[str] = []
         if self.shared is not None:
             asking = [r is not None and "shared" in arguments(r) for r in self.rules.values()]
             idle = " and ".join(f"n{i} is None" for i, asks in enumerate(asking) if asks)
@@ -289,12 +305,14 @@ class Op:
                 continue
             # One that has only one input was recorded because that wants a gradient.
             asks = f"None if n{index} is None else " if len(self.rules) > 1 and rule else ""
-            terms.append(asks + term)
             large_terms.append(asks + large)
+            if words is ARRAY_WORDS and self._is_formula:
+                term = with_named_numbers(term, numbers)
+            terms.append(asks + term)
         lines = ["def pull(g, node):"]
         if self.kept_names:
             lines.append(f"    {', '.join(self.kept_names)}, = {kept}")
-        if self.settings:
+        if any(n in self.settings for rule in self.rules.values() for n in self.names_of(rule)):
             lines.append(f"    {', '.join(self.settings)}, = node.settings")
         if len(self.rules) > 1:
             lines.append(f"    {', '.join(f'n{i}' for i in range(len(self.rules)))}, = node.inputs")
@@ -302,23 +320,35 @@ class Op:
         if large_terms != terms and not self.variadic:
             lines.append(f"    if g.size >= {LARGE}:")
             lines.append(f"        return ({', '.join(large_terms)},)")
+        if numbers:
+            space["numbers"] = Numbers(numbers)
+            lines.append(f"    {names_of_numbers(numbers)} = numbers[g.dtype]")
         lines.append(f"    return ({', '.join(terms)},)")
         return "\n".join(lines)
+
+    @property
+    def _is_formula(self) -> bool:
+        """Whether the rules are formulas whose numbers are of the elements' type."""
+        return self.kind == "elementwise" and not self.settings
 
     def _term(self, rule: Rule | None, name: str, words: Any, space: dict[str, Any]) -> str:
         """The text of one derivative: its formula where it can be printed, else a call."""
         if rule is None:
             return "None"
-        if self.kind == "elementwise" and not self.settings:
-            used: set[str] = set()
-            text = print_rule(rule, used=used)
-            space.update({word: getattr(words, word) for word in used})
-            return text
-        space[name] = read(rule, words)
-        return f"{name}({', '.join(arguments(rule))})"
+        used: set[str] = set()
+        text = None if self.variadic else straight_rule(rule, used)
+        if text is None or not used.isdisjoint((*self.kept_names, *self.settings)):
+            space[name] = read(rule, words)
+            return f"{name}({', '.join(arguments(rule))})"
+        space.update({word: getattr(words, word) for word in used})
+        return text
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def _first_pull(g: Any, node: Node) -> Any:
+    return complete()(g, node)  # type: ignore[name-defined]  # noqa: F821
 
 
 # ---------------------------------------------------------------- calling
@@ -379,7 +409,7 @@ def record(
         needs, nodes = _nodes(op, xs)
         if needs:
             kept = op.keep(needs, arrays, outs)
-            node = Node(nodes, kept, op, settings, outs[0])
+            node = new_node(nodes, kept, op, settings, outs[0])
             watch(node, kept, mode)
     first = wrap(outs[0], node)
     if len(outs) == 1:

@@ -109,14 +109,14 @@ def _scalar_axis(dim: Any) -> tuple[int, ...] | None:
 
 def size_of(shape: Sequence[Any]) -> Shape:
     """A size given as ``(2, 3)`` or as ``((2, 3),)``, as a tuple of ints."""
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-        shape = shape[0]
     for n in shape:
         if type(n) is not int:
             break
     else:
-        return tuple(shape)
-    return tuple(n if type(n) is int else n.__index__() for n in shape)
+        return shape if type(shape) is tuple else tuple(shape)
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = shape[0]
+    return tuple([n if type(n) is int else n.__index__() for n in shape])
 
 
 def infer(shape: Shape, total: int) -> Shape:

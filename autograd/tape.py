@@ -56,22 +56,7 @@ class Node:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     hooks: dict[int, OrderedDict[int, Any]]  # not there until the first is registered
-
-    def __init__(
-        self,
-        inputs: tuple[Node | None, ...],
-        kept: Any,
-        op: Op | None,
-        settings: tuple[Any, ...],
-        out: np.ndarray[Any, Any],
-    ):
-        self.born = version.tick()
-        self.inputs = inputs
-        self.kept = kept
-        self.op = op
-        self.settings = settings
-        self.shape = out.shape
-        self.dtype = out.dtype
+    # No __init__: `new_node`, and the functions of the ops, fill it in; a call would cost 0.1 µs.
 
     def name(self) -> str:
         """PyTorch's name for this kind of node: ``MulBackward0``, ``AccumulateGrad`` for a leaf."""
@@ -108,6 +93,18 @@ class Node:
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+def new_node(
+    inputs: tuple[Node | None, ...], kept: Any, op: Op | None, settings: tuple[Any, ...],
+    out: np.ndarray[Any, Any], kind: type[Node] = Node,
+) -> Any:  # fmt: skip
+    """A node of ``kind``, born now, for the tensor that holds ``out``."""
+    node = kind()
+    node.born = version.tick()
+    node.inputs, node.kept, node.op, node.settings = inputs, kept, op, settings
+    node.shape, node.dtype = out.shape, out.dtype
+    return node
+
+
 class Hooks:
     """The hooks of one kind, by node.
 
@@ -118,12 +115,10 @@ class Hooks:
 
     def __init__(self) -> None:
         self._nodes: weakref.WeakSet[Node] = weakref.WeakSet()
+        self.data: Any = self._nodes.data  # type: ignore[attr-defined]  # empty if there are none
 
     def __len__(self) -> int:
         return len(self._nodes)
-
-    def __bool__(self) -> bool:  # asked once per backward; len() of a WeakSet takes 0.5 µs
-        return bool(self._nodes.data)  # type: ignore[attr-defined]
 
     def __contains__(self, node: Node) -> bool:
         return node in self._nodes
@@ -429,33 +424,33 @@ def walk(
     decides what to do with the gradients.  ``keep`` leaves what the nodes hold for another walk.
 
     Nodes that wait for their turn are in a heap by age, which sorts only what it must.  When one
-    node hands on to just one and none waits, that one is next: a chain needs no heap at all
-    (0.7 µs an op, against 0.9 with a sort of all nodes).
+    node hands on to just one and none waits, that one is next: a chain needs no heap at all.
     """
     goals = set(targets or ())
     leading = None if targets is None else leading_to(roots, targets)
-    rare = bool(targets is not None or tensor_hooks or node_hooks or seals.data or inspect)  # type: ignore[attr-defined]
-    plain, to_shape, changed = reading.plain, reading.sum_to, version.changed
+    hooked = tensor_hooks.data or node_hooks.data or seals.data  # type: ignore[attr-defined]
+    rare = bool(targets is not None or hooked or inspect)
+    plain, to_shape = reading.plain, reading.sum_to
     pending: dict[Node, Any] = {}  # gradients so far; in the end, those of the leaves
     ours: set[Node] = set()  # nodes whose pending gradient is an array made here
-    add = np.add
+    add, ndarray = np.add, np.ndarray
     reached: dict[Node, Any] = {}
     heap: list[tuple[int, Node]] = []
-    for root, seed in zip(roots, seeds, strict=True):
-        if root not in pending and root.op is not None:
-            heappush(heap, (-root.born, root))
-        _gather(pending, ours, root, seed, plain)
-
-    following: Node | None = None  # the next node, known without the heap
-    ahead: Any = None  # its gradient
+    node: Any = None  # the next node, where that is known without the heap
+    g: Any = None  # its gradient
+    if len(roots) == 1 and roots[0].op is not None:
+        node, g = roots[0], seeds[0]
+    else:
+        for root, seed in zip(roots, seeds, strict=True):
+            if root not in pending and root.op is not None:
+                heappush(heap, (-root.born, root))
+            _gather(pending, ours, root, seed, plain)
     while True:
-        if following is not None:
-            node, g, following = following, ahead, None
-        elif heap:
+        if node is None:
+            if not heap:
+                break
             node = heap.pop()[1] if len(heap) == 1 else heappop(heap)[1]
             g = pending.pop(node)
-        else:
-            break
         op: Any = node.op
         if rare:
             if node in tensor_hooks:
@@ -463,6 +458,7 @@ def walk(
             if node in goals:
                 reached[node] = g
             if leading is not None and node not in leading:
+                node = None
                 continue
             if node in seals and node.kept is not FREED:
                 version.check_seal(node.kept, seals[node], op.name)
@@ -470,7 +466,7 @@ def walk(
         try:
             if kept is FREED:
                 raise _freed(op.name)
-            if changed and kept:
+            if kept and node.born < version.latest:
                 version.check(kept, node.born, op.name)
             ds = op.pull(g, node) if plain else op.pull_tensors(g, node)
         except Exception as error:
@@ -487,15 +483,26 @@ def walk(
         if kept and not keep:
             node.kept = FREED
         parent: Any
-        for parent, d in zip(node.inputs, ds):  # noqa: B905 - strict costs 4 % here
+        following: Any
+        ahead: Any
+        inputs = node.inputs
+        if op.unary and not (heap or rare):  # nothing to gather: only leaves are pending
+            parent, d = inputs[0], ds[0]
+            if d.__class__ is ndarray and parent.op is not None:
+                node, g = parent, d
+                continue
+        following, ahead, i = None, None, -1
+        for d in ds:  # and its parent, counted by hand: making a `zip` takes 0.1 µs
+            i += 1
             if d is None:
                 continue
+            parent = inputs[i]
             if d.shape != parent.shape and type(d) is not Many:
                 if not isinstance(d, Deferred):
                     d = to_shape(d, parent.shape)
                 elif parent.op is not None and parent not in ours:  # only leaves can wait
                     d = d.value()
-            if parent in pending:
+            if pending and parent in pending:
                 if parent in ours:  # `_gather`'s common case
                     add(pending[parent], d, pending[parent])
                 else:
@@ -512,6 +519,7 @@ def walk(
             pending[following] = ahead
             heappush(heap, (-following.born, following))
             following = None
+        node, g = following, ahead
 
     for leaf, g in pending.items():
         if isinstance(g, Deferred):

@@ -27,7 +27,7 @@ from .dtypes import dtype
 from .format import tensor_repr
 from .layout import check_format, lies_in, strided
 from .shapes import unwound
-from .tape import Node
+from .tape import Node, new_node
 
 if TYPE_CHECKING:  # what declarations install, for those who only read
     from .methods import Methods
@@ -45,7 +45,11 @@ class Source:
     an in-place write to the base, or to any view of it, gives the base a new one.
     """
 
-    __slots__ = ("base", "seen", "trail")
+    __slots__ = ("base", "seen", "trail")  # `viewing` fills them, in `call.py`
+
+    base: Tensor
+    seen: Node | None
+    trail: tuple[Any, ...] | None
 
     @property
     def steps(self) -> tuple[tuple[Any, ...], ...] | None:  # (op, settings) from the base on
@@ -55,11 +59,6 @@ class Source:
     def is_one_of_several(self) -> bool:
         """Whether one function returned this view and others of the same base."""
         return any(op.name in ("unbind", "split") for op, _ in self.steps or ())
-
-    def __init__(self, base: Tensor, trail: tuple[Any, ...] | None, seen: Node | None):
-        self.base = base
-        self.trail = trail
-        self.seen = seen
 
 
 class Tensor(Methods):
@@ -514,7 +513,7 @@ _new: Any = object.__new__
 
 def leaf_node(tensor: Tensor) -> Node:
     """The node at which gradients of ``tensor`` end.  It does not keep the tensor alive."""
-    return Node((), weakref.ref(tensor), None, (), tensor.array)
+    return new_node((), weakref.ref(tensor), None, (), tensor.array)
 
 
 def node_of(tensor: Tensor) -> Node | None:

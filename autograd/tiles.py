@@ -123,7 +123,9 @@ def _plan(
 
 @cache
 def _entry(dtype: str, lanes: int) -> int | None:
-    found = kernels.written("tiles", (dtype, lanes), lambda: _text(dtype, lanes), __file__)
+    found: machine.Machine | None = kernels.written(
+        "tiles", (dtype, lanes), lambda: _text(dtype, lanes), __file__
+    )
     return None if found is None else found.address
 
 

@@ -364,7 +364,7 @@ def log1p(input: Any) -> Tensor:
     """``log(1 + x)``, accurate near zero."""
 def log2(input: Any) -> Tensor:
     """The logarithm to base 2."""
-def log_softmax(input: Any, dim: Any = ..., *, dtype: Any = ...) -> Any:
+def log_softmax(input: Any, dim: Any, *, dtype: Any = ...) -> Tensor:
     """``log softmax(x)``, computed without leaving the logarithm."""
 def logaddexp(input: Any, other: Any) -> Tensor:
     """``log(eᵃ + eᵇ)``, without overflow."""
@@ -582,7 +582,7 @@ def sinh(input: Any) -> Tensor:
     """The hyperbolic sine."""
 def slice_scatter(input: Any, src: Any, dim: builtins.int = ..., start: Any = ..., end: Any = ..., step: builtins.int = ...) -> Any:
     """A copy of ``input`` with ``src`` in the place of a slice of an axis."""
-def softmax(input: Any, dim: Any = ..., *, dtype: Any = ...) -> Any:
+def softmax(input: Any, dim: Any, *, dtype: Any = ...) -> Tensor:
     """``eˣ / Σ eˣ`` along ``dim``: positive, and adding up to one."""
 def softplus(input: Any, beta: builtins.float = ..., threshold: builtins.float = ...) -> Tensor:
     """``log(1 + e^(β·x)) / β``: a smooth `relu`; ``x`` itself where ``β·x > threshold``."""

@@ -41,6 +41,7 @@ class Changes:
 
 
 changed: dict[int, Changes] = {}  # id of the memory's owner → its history
+latest = 0  # the tick of the last change: what was kept after it need not be looked at
 exposed: dict[int, weakref.ref[Array]] = {}  # id of the owner → a reference that cleans up
 
 
@@ -61,7 +62,9 @@ def note_change(array: Array, op: str) -> None:
 
 def note_changes(arrays: Iterable[Array], op: str) -> None:
     """`note_change` for all the arrays that one operation wrote."""
-    now, place = tick(), user_line()
+    global latest
+    place = user_line()
+    latest = now = tick()
     for array in arrays:
         held = owner(array)
         key = id(held)

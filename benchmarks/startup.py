@@ -80,18 +80,20 @@ def start_of(session: Session, workload: Workload, row: Row) -> str | None:
 def once(session: Session, engine: str, name: str, state: str | None, cache: Path) -> float:
     """Seconds of one start; raises `EngineError` with what was said if there was none."""
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    variables = {
+    variables = environment(session.threads) | {
         "RETROGRAD_CACHE": str(cache),
         "TORCHINDUCTOR_CACHE_DIR": str(cache),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+    # A package's bytecode is there once it is installed; the first start writes a checkout's.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "benchmarks.startup", engine, name, str(session.threads)]
     begun = time.perf_counter()
     process = subprocess.Popen(
         [*command, *([state] if state else [])],
         cwd=ROOT,
-        env={**environment(session.threads), **variables},
+        env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

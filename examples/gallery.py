@@ -1,14 +1,20 @@
 """Draw the gallery: eight pictures of tapes, each of something one wants to see.
 
 ``python examples/gallery.py docs`` writes ``docs/gallery/*.svg``, a page that steps through a
-backward, and ``docs/gallery.md`` that shows them all. Nothing is trained; the whole takes seconds.
+backward, ``docs/gallery.md`` that shows them all, and ``docs/tape.svg``. Nothing is trained; the
+whole takes seconds.
+``python examples/gallery.py --figures`` measures instead what drawing a large tape costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,7 +153,7 @@ def lstm() -> Any:
 
 def transformer() -> Any:
     """Twelve layers, drawn as one and collapsed to what fits."""
-    return Transformer().graph(torch.randn(2, 6, 16), max_nodes=20)
+    return Transformer().graph(torch.randn(2, 6, 16))
 
 
 def gru() -> Any:
@@ -179,6 +185,15 @@ def in_place() -> Any:
     return torch.draw(loss, {"w": w})
 
 
+def step() -> Any:
+    """One training step of a classifier of digits: what README shows."""
+    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    images, digits = torch.rand(64, 784), torch.randint(10, (64,))
+    with torch.tracing(model, inputs={"images": images}):
+        loss = nn.functional.cross_entropy(model(images), digits)
+    return torch.draw(loss, model, names={"loss": loss}, view="both")
+
+
 PICTURES: dict[str, tuple[str, Callable[[], Any]]] = {
     "mlp": ("A small network, forward and backward", mlp),
     "lenet": ("LeNet", lenet),
@@ -204,8 +219,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", help="where; without one, a folder for a moment")
     parser.add_argument("--quick", action="store_true", help="the same: it is quick")
+    parser.add_argument("--figures", action="store_true", help="what drawing costs, and no files")
     options = parser.parse_args()
-    if options.folder is None:
+    if options.figures:
+        figures()
+    elif options.folder is None:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder))
     else:
@@ -227,8 +245,75 @@ def write(folder: Path) -> None:
         print(f"{name:12} {picture.graph.title}, in {len(picture.graph.boxes)} boxes")
         if name == "mlp":
             picture.save(folder / "gallery" / "backward.html", steps=True)
+    torch.manual_seed(0)
+    (folder / "tape.svg").write_text(step().as_svg(), encoding="utf-8")
     (folder / "gallery.md").write_text("\n".join(text), encoding="utf-8")
     print(f"written to {folder}")
+
+
+def figures() -> None:
+    """Print how long large tapes take, how many boxes deep models have, and whether DOT is stable.
+
+    The time is the processor's, of picture, DOT and SVG together; the tape is made before.
+    """
+    tapes = {
+        "100,000 ops, all alike": lambda: alike(100_000),
+        "100,000 ops, mixed": lambda: mixed(100_000),
+        "40 doublings x = x + x": lambda: doubled(40),
+    }
+    for name, make in tapes.items():
+        root = make()
+        start = time.process_time()
+        picture = torch.draw(root)
+        size = len(picture.source) + len(picture.as_svg())
+        seconds = time.process_time() - start
+        print(f"{name:32} {seconds:8.3f} s  {len(picture.graph.boxes):4} boxes  {size:8,} bytes")
+    print(f"{'12-layer transformer':32} {len(transformer().graph.boxes):23} boxes")
+    for steps in (5, 50):
+        picture = LSTM(4, 8).graph(torch.randn(2, steps, 4))
+        print(f"{f'LSTM over {steps} steps':32} {len(picture.graph.boxes):23} boxes")
+    program = (
+        "import sys, gallery; gallery.torch.manual_seed(0); "
+        "sys.stdout.write(gallery.transformer().source)"
+    )
+    sources = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).resolve().parent,
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    print(f"DOT of two processes: {'the same bytes' if len(sources) == 1 else 'DIFFERENT'}")
+
+
+def alike(ops: int) -> Any:
+    """A chain of one op."""
+    h = torch.ones(2, requires_grad=True)
+    for _ in range(ops):
+        h = h.neg()
+    return h
+
+
+def mixed(ops: int) -> Any:
+    """Ops taken at random, on values taken from among the last hundred."""
+    generator = random.Random(0)
+    values = [torch.ones(2, requires_grad=True)]
+    for _ in range(ops):
+        a, b = generator.choices(values[-100:], k=2)
+        kind = generator.randrange(3)
+        values.append(a * b if kind == 0 else a + b if kind == 1 else a.sin())
+    return values[-1]
+
+
+def doubled(times: int) -> Any:
+    """Two to the power of `times` ways lead through so many ops."""
+    x = torch.ones(2, requires_grad=True)
+    for _ in range(times):
+        x = x + x
+    return x
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.ops.activation import log_softmax_along
+from ..autograd.ops.activation import log_softmax
 from ..autograd.ops.join import cat
 from ..autograd.tensor import wrap
 from .container import ModuleList, Sequential
@@ -120,10 +120,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         return _ASMoutput(output, -output.mean())
 
     def _full_log_prob(self, input: Tensor, scores: Tensor) -> Tensor:
-        head = log_softmax_along(scores, 1)
+        head = log_softmax(scores, 1)
         parts = [head[:, : self.shortlist_size]]
         for i, tail in enumerate(self.tail, self.shortlist_size):
-            parts.append(log_softmax_along(tail(input), 1) + head[:, i : i + 1])
+            parts.append(log_softmax(tail(input), 1) + head[:, i : i + 1])
         return cat(parts, 1)  # type: ignore[no-any-return]
 
     def log_prob(self, input: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
 def _chosen(scores: Tensor, classes: np.ndarray[Any, Any]) -> Tensor:
     """The log-probability of one class in each row."""
-    return log_softmax_along(scores, 1).gather(1, wrap(classes[:, None])).squeeze(1)  # type: ignore[no-any-return]
+    return log_softmax(scores, 1).gather(1, wrap(classes[:, None])).squeeze(1)  # type: ignore[no-any-return]
 
 
 def _check_batch(input: Tensor, target: Tensor) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.creation import zeros
-from ..autograd.ops.activation import softmax_along
+from ..autograd.ops.activation import softmax
 from ..autograd.ops.attention import NOTHING, attend, attend_packed
 from ..autograd.ops.join import cat
 from ..autograd.ops.linalg import affine, linear_map
@@ -410,7 +410,7 @@ def multi_head_attention_forward(
     drawn = None
     if need_weights:
         scores = (q * math.sqrt(1 / head)) @ k.mT
-        drawn = softmax_along(scores if mask is None else scores + mask, 3)
+        drawn = softmax(scores if mask is None else scores + mask, 3)
         drawn = dropped(drawn, p) if p > 0 else drawn
         out = drawn @ v
     else:

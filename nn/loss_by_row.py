@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, int64, uint8
-from ..autograd.ops.activation import log_softmax_along, relu
+from ..autograd.ops.activation import log_softmax, relu
 from ..autograd.ops.arithmetic import minimum
 from ..autograd.ops.gate import logsigmoid
 from ..autograd.ops.index import pick, where
@@ -70,7 +70,7 @@ def cross_entropy(
     terms = cross_entropy_of_classes(input, safe, "none", 0.0) * share
     if label_smoothing:
         column = weight.reshape(-1, *[1] * (input.ndim - 2))
-        even = (log_softmax_along(input, 1) * column).sum(1)
+        even = (log_softmax(input, 1) * column).sum(1)
         terms = terms * (1 - label_smoothing) - even * (label_smoothing / input.shape[1])
     return _total(terms, share, ignored, reduction)
 
@@ -168,7 +168,7 @@ def _of_probabilities(
     classes = input.shape[axis]
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / classes
-    terms = log_softmax_along(input, axis) * target
+    terms = log_softmax(input, axis) * target
     if weight is not None:
         _check_weight(weight, classes)
         terms = terms * weight.reshape(-1, *[1] * (input.ndim - axis - 1))

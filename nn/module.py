@@ -263,7 +263,7 @@ class Module(Hooked, State):
 
         >>> import retrograd as rg
         >>> rg.nn.Sequential(rg.nn.Tanh(), rg.nn.Linear(2, 1)).graph(rg.ones(3, 2))
-        <Picture: 1 op, 2 leaves; keeps 24 B in 1 buffer>
+        <Picture: Sequential: 1 op, 2 leaves, 3 parameters; keeps 24 B in 1 buffer>
         """
         options = {"overlay": overlay, "view": view, "depth": depth, "collapse": collapse,
                    "roll": roll, "backward": backward, "max_nodes": max_nodes}  # fmt: skip

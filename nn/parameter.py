@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from ..autograd import Parameter, Tensor
 from ..autograd.creation import empty
-from ..autograd.tape import Node
+from ..autograd.tape import new_node
 from ..autograd.tensor import wrap, wrap_as
 
 __all__ = [
@@ -139,7 +139,9 @@ class UninitializedTensorMixin(Tensor):
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
         self.data.requires_grad_(wanted)  # raises for integers
-        self.node = Node((), weakref.ref(self), None, (), _array.__get__(self)) if wanted else None
+        self.node = (
+            new_node((), weakref.ref(self), None, (), _array.__get__(self)) if wanted else None
+        )
 
     def size(self, dim: Int | None = None) -> Any:
         """The size of the empty memory: PyTorch allows this one question."""

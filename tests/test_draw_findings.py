@@ -92,6 +92,17 @@ def test_vanishing_gradients_show_as_one_hue_after_another():
     assert picture.graph.scale.title == "gradient norm"
 
 
+def test_gradients_that_vanish_are_said_to():
+    x = rg.ones(4, requires_grad=True)
+    y = x.sin()
+    picture = rg.draw((y * 1e-6).sum(), {"x": x}, names={"y": y}, overlay="grad")
+    assert re.search(
+        r"2,000,000 times smaller at x \(norm [\d.e-]+\) than at mul \(2\)", picture.note
+    )
+    assert "times smaller" not in rg.draw(y.sum(), {"x": x}, overlay="grad").note
+    assert "times smaller" not in rg.draw((y * 1e-6).sum(), {"x": x}).note
+
+
 def test_the_bar_of_colours_is_in_order_in_grey_and_its_text_stands_out():
     stops = [overlay.colour(k / 100) for k in range(101)]
     lights = [overlay.luminance(c) for c in stops]
@@ -132,7 +143,7 @@ def test_multiply_adds_are_counted_from_shapes():
     assert by_title(picture, "matmul").macs == 3 * 5 * 7
     assert by_title(picture, "relu").macs is None
     layer = nn.Linear(5, 7).graph(x, overlay="macs")
-    assert by_title(layer, "affine").macs == 3 * 5 * 7
+    assert by_title(layer, "linear").macs == 3 * 5 * 7
 
 
 def test_an_unknown_overlay_names_those_there_are():
@@ -185,7 +196,7 @@ def test_a_logarithm_of_zero_is_the_one_origin_and_the_rest_follows():
     picture = Layers().graph(rg.ones(2, 3), roll=False)
     assert marked(picture, "origin") == ["log"]
     ops = [box.title for box in picture.graph.boxes if box.role == "op" and "strange" in box.marks]
-    assert ops[-3:] == ["affine", "affine", "sum"]
+    assert ops[-3:] == ["linear", "linear", "sum"]
     notes = {box.title: box.notes for box in picture.graph.boxes}
     assert "inf arises here" in notes["log"]
     assert not any("arises" in note for title in notes if title != "log" for note in notes[title])
@@ -230,7 +241,7 @@ def test_a_leaf_or_an_input_that_is_not_finite_is_named():
     assert "NaN is in w and reaches the output" in rg.draw((w * w).sum(), {"w": w}).note
     model = nn.Linear(2, 1)
     picture = model.graph(rg.tensor([[1.0, float("inf")]]))
-    assert "comes into affine" in picture.note
+    assert "comes into linear" in picture.note
 
 
 def test_a_healthy_tape_has_no_marks():
@@ -331,6 +342,17 @@ def test_a_seeded_reference_cycle_is_found_and_a_sound_tape_has_none():
 
 
 # ---------------------------------------------------------------- looks
+
+
+def test_graphviz_gives_a_marked_box_the_line_of_the_legend():
+    source = Layers().graph(rg.ones(2, 3)).source
+    boxes = [line for line in source.splitlines() if '"legend' not in line]
+    strange = [line for line in boxes if " strange" in line]
+    origin = [line for line in boxes if " origin" in line]
+    assert strange
+    assert all('style="dashed,' in line for line in strange)
+    assert origin
+    assert all('style="solid,' in line for line in origin)
 
 
 def test_marks_differ_by_sign_and_line_as_well_as_colour():

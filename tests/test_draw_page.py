@@ -39,12 +39,12 @@ addEventListener("load", () => {
 def drive(tmp_path):
     """What a script sees in a page, as a dictionary."""
 
-    def run(page, script):
+    def run(page, script, *flags):
         path = tmp_path / "page.html"
         path.write_text(page.replace("<noscript>", DRIVER % script + "<noscript>"), "utf-8")
         done = subprocess.run(
             [
-                CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}",
+                CHROMIUM, *FLAGS, *flags, f"--user-data-dir={tmp_path / 'profile'}",
                 "--proxy-server=127.0.0.1:9", "--window-size=1200,900", "--dump-dom", path.as_uri(),
             ],
             capture_output=True, text=True, timeout=120,
@@ -107,6 +107,24 @@ def test_a_frame_closes_to_one_box_and_opens_again(drive, picture):
     assert seen["during"] < seen["before"] == seen["after"]
     assert seen["all"] == 3
     assert seen["none"] == 0
+
+
+def test_an_overlay_goes_through_what_is_closed(drive):
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 2))
+    picture = model.graph(rg.ones(2, 4), overlay="grad")
+    seen = drive(
+        picture.as_html(),
+        """
+        press(all(".frame text").find(text => text.textContent.includes("0: Sequential")));
+        const node = document.querySelector(".node.module");
+        seen.text = node.textContent;
+        seen.fill = node.querySelector("path").style.fill;
+        seen.details = document.getElementById("details").textContent;
+        """,
+    )
+    tanh = next(box for box in picture.graph.boxes if box.title == "tanh")
+    assert f"up to {tanh.heat_text}" in seen["text"]
+    assert seen["fill"].startswith("rgb(")
 
 
 def test_search_finds_boxes_and_dims_the_rest(drive, picture):
@@ -185,6 +203,62 @@ def test_wheel_and_drag_move_the_picture(drive, picture):
     places = seen["places"]
     assert len(set(places[:4])) == 4
     assert places[4] == places[0]
+
+
+CONTRAST = """
+const light = colour => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (a, b) => {
+  const [low, high] = [light(a), light(b)].sort((x, y) => x - y);
+  return (high + 0.05) / (low + 0.05);
+};
+const ground = element => {
+  for (let e = element; e; e = e.parentElement) {
+    const path = e.matches(".node, .frame, .edge") && e.querySelector("path.ground, path");
+    if (path) return getComputedStyle(path).fill;
+    const colour = getComputedStyle(e).backgroundColor;
+    if (colour !== "rgba(0, 0, 0, 0)") return colour;
+  }
+  return "rgb(255, 255, 255)";
+};
+press(document.getElementById("next"));
+press(document.querySelector(".node"));
+seen.page = getComputedStyle(document.body).backgroundColor;
+seen.low = [];
+seen.count = 0;
+for (const e of all("text, h1, h2, p, li, button, label, output, aside, #legend span, #steps b")) {
+  if (!e.textContent.trim()) continue;
+  const own = e.matches("text") ? getComputedStyle(e).fill : getComputedStyle(e).color;
+  const under = e.matches(".badge:not([x='0'])") ? seen.page : ground(e);
+  const value = contrast(own, under);
+  seen.count++;
+  if (!(value >= 4.5)) seen.low.push([e.textContent.slice(0, 40), own, under, value]);
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("options", [{}, {"overlay": "grad"}], ids=str)
+def test_every_text_in_the_page_stands_out_as_the_browser_paints_it(drive, scheme, options):
+    class Unsafe(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.frozen = nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False)
+
+        def forward(self, x):
+            for _ in range(3):
+                x = (self.used(x) * 0).log()
+            return x
+
+    page = Unsafe().graph(rg.ones(2, 4), **options).as_html()
+    flag = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+    seen = drive(page, CONTRAST, flag)
+    assert seen["page"] == ("rgb(18, 22, 28)" if scheme == "dark" else "rgb(255, 255, 255)")
+    assert seen["count"] > 30
+    assert seen["low"] == []
 
 
 def test_names_are_never_markup_in_the_page(drive):

@@ -97,7 +97,7 @@ def test_modules_are_nested_groups_with_their_boxes():
     assert groups[titles["layers.0.attn: Attention"].parent].title == "layers.0: Block"
     assert groups[titles["layers.0: Block"].parent].title == "Transformer"
     inside = [boxes(picture)[id].heading for id in titles["embed: Linear"].members]
-    assert inside == ["embed.weight", "embed.bias", "affine"]
+    assert inside == ["embed.weight", "embed.bias", "linear"]
 
 
 def test_inputs_off_the_tape_are_drawn_with_their_names():
@@ -139,6 +139,20 @@ def test_twelve_layers_are_drawn_as_one():
     assert "layers.* = Block × 12" in headings(collapsed)
 
 
+@pytest.mark.parametrize("layers", [4, 12, 48])
+def test_unasked_a_deep_transformer_takes_at_most_twenty_boxes(layers):
+    picture = Transformer(layers).graph(rg.ones(1, 3, 4))
+    assert len(picture.graph.boxes) <= 15
+    assert any(group.title == f"layers.*: Block × {layers}" for group in picture.graph.groups)
+
+
+def test_a_model_that_collapses_to_more_than_twenty_boxes_is_not_folded():
+    stages = [nn.Sequential(nn.Linear(4, k), nn.Tanh(), nn.Linear(k, 4)) for k in range(2, 27)]
+    picture = nn.Sequential(*stages).graph(rg.ones(2, 4))
+    assert 20 < len(picture.graph.boxes) <= 40
+    assert not any(box.role == "fold" for box in picture.graph.boxes)
+
+
 def test_a_deep_model_has_as_many_boxes_as_a_deeper_one():
     x = rg.ones(1, 3, 4)
     six, many = (Transformer(n).graph(x, roll=True) for n in (6, 24))
@@ -149,9 +163,10 @@ def test_steps_of_a_loop_are_drawn_as_one():
     model = Recurrent()
     five, fifty = (model.graph(rg.ones(2, steps, 3)) for steps in (5, 50))
     assert len(five.graph.boxes) == len(fifty.graph.boxes) < 25
-    assert "affine × 50" in headings(fifty)
+    assert "linear × 50" in headings(fifty)
     assert any(edge.loop for edge in fifty.graph.edges)
-    assert "↻ from" in fifty.text
+    assert "↻ [" in fifty.text
+    assert "↻ from" in fifty.as_text(tree=False)
     assert "what repeats is drawn once" in fifty.note
     whole = model.graph(rg.ones(2, 5, 3), roll=False, max_nodes=500)
     assert len(whole.graph.boxes) > 80
@@ -208,6 +223,38 @@ def test_every_op_knows_its_source_line():
     assert not rg.draw(x.exp()).graph.boxes[1].place  # nobody watched
 
 
+def test_ops_have_the_names_they_are_called_by():
+    """Nobody who calls avg_pool2d shall have to know that it is a banded map."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(18, 3)
+    )
+    picture = model.graph(rg.ones(2, 1, 8, 8))
+    titles = [box.title for box in picture.graph.boxes if box.role == "op"]
+    assert titles == ["conv2d", "batch_norm", "avg_pool2d", "reshape", "linear"]
+    x = rg.rand(3, 4, requires_grad=True)
+    with rg.tracing():
+        y = (x.softmax(1) * x.cumsum(0) * x.var()).norm() + nn.functional.mse_loss(x, x * 2)
+    named = {box.title for box in rg.draw(y).graph.boxes}
+    assert {"softmax", "cumsum", "var", "norm", "mse_loss"} <= named
+
+
+def test_on_a_tape_nobody_watched_ops_have_public_names_too():
+    from retrograd.autograd.draw.trace import KNOWN_AS
+    from retrograd.autograd.op import registry
+
+    assert set(KNOWN_AS) <= set(registry)
+    assert all(hasattr(rg, name) or hasattr(nn.functional, name) for name in KNOWN_AS.values())
+    x = rg.rand(3, 4, requires_grad=True)
+    titles = [box.title for box in rg.draw((x.softmax(1) ** 2).var()).graph.boxes]
+    assert titles == ["leaf", "softmax", "pow", "var", "output"]
+
+
+def test_a_gate_is_called_by_its_cell_and_its_products_are_linear():
+    picture = nn.GRUCell(3, 4).graph(rg.ones(2, 3))
+    titles = [box.title for box in picture.graph.boxes if box.role == "op"]
+    assert titles == ["linear", "linear", "gru_cell"]
+
+
 def test_tracing_leaves_the_model_as_it_was():
     model = mlp()
     before = [(dict(m.__dict__), m) for m in model.modules()]
@@ -258,11 +305,11 @@ def test_a_forward_that_raises_is_drawn_up_to_the_op_that_failed():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(9, 2))
     picture = model.graph(rg.ones(2, 4))
     last = picture.graph.boxes[-1]
-    assert (last.role, last.title) == ("failed", "affine")
+    assert (last.role, last.title) == ("failed", "linear")
     assert any("(2, 8)" in note for note in last.notes)
-    assert [box.title for box in picture.graph.boxes if box.role == "op"] == ["affine", "relu"]
+    assert [box.title for box in picture.graph.boxes if box.role == "op"] == ["linear", "relu"]
     assert isinstance(picture.error, RuntimeError)
-    assert picture.note.startswith("forward raised in affine: RuntimeError: mat1 and mat2")
+    assert picture.note.startswith("forward raised in linear: RuntimeError: mat1 and mat2")
     assert "in 2: Linear" in last.detail
     assert "✗" in picture.text
     assert 'class="node failed"' in write_svg(picture.graph)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from retrograd import nn
 from retrograd.autograd.draw import overlay, palette
 from retrograd.autograd.draw.dot import write_dot
+from retrograd.autograd.draw.layout import Spot
+from retrograd.autograd.draw.outline import outline
 from retrograd.autograd.draw.svg import write_svg
 
 NASTY = [
@@ -131,9 +133,12 @@ def test_one_more_op_is_the_one_box_added():
     assert [box.title for box in back.graph.boxes if "removed" in box.marks] == ["relu"]
     titles = {box.id: box.title for box in picture.graph.boxes}
     gone = [(titles[e.source], titles[e.target]) for e in picture.graph.edges if e.gone]
-    assert gone == [("tanh", "affine")]
+    assert gone == [("tanh", "linear")]
     text = write_svg(picture.graph)
     assert 'class="node op added"' in text
+    for theme in (palette.LIGHT, palette.DARK):
+        red, green, blue = (int(theme.marks["added"][k : k + 2], 16) for k in (1, 3, 5))
+        assert green > max(red, blue)
     assert "+ relu" in picture.text
 
 
@@ -179,6 +184,81 @@ def test_groups_in_json_are_a_tree_of_all_boxes():
             assert box["id"] in groups[box["group"]]["members"]
 
 
+def fields(data):
+    """The fields of a protobuf message: number to values, which are numbers or bytes."""
+    found, at = {}, 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        key = varint()
+        value = varint()
+        if key & 7 == 2:
+            end = at + value
+            assert end <= len(data)
+            value, at = data[at:end], end
+        else:
+            assert key & 7 == 0
+        found.setdefault(key >> 3, []).append(value)
+    return found
+
+
+def test_onnx_has_nodes_values_and_shapes_by_the_numbers_of_its_schema():
+    picture = network().graph(rg.ones(3, 4))
+    model = fields(picture.as_onnx())
+    assert model[1] == [8]  # ir_version
+    graph = fields(*model[7])
+    assert fields(*model[8]) == {1: [b"retrograd"], 2: [1]}  # opset_import
+    nodes = [fields(node) for node in graph[1]]
+    assert [node[4][0] for node in nodes] == [b"linear", b"tanh", b"linear", b"output"]
+    assert nodes[0][1] == [b"input", b"0.weight", b"0.bias"]
+    assert [node[2] for node in nodes[:2]] == [nodes[1][1], nodes[2][1][:1]]
+    facts = {fields(a)[1][0]: fields(a)[4][0] for a in nodes[0][5]}
+    assert facts[b"module"] == b"Sequential/0: Linear"
+    assert b"test_draw_views.py" in facts[b"source line"]
+    inputs = {fields(v)[1][0]: fields(*fields(*fields(v)[2])[1]) for v in graph[11]}
+    assert list(inputs) == [b"input", b"0.weight", b"0.bias", b"2.weight", b"2.bias"]
+    assert inputs[b"input"][1] == [1]  # FLOAT
+    assert [fields(d)[1][0] for d in fields(*inputs[b"input"][2])[1]] == [3, 4]
+    assert [fields(v)[1][0] for v in graph[12]] == [b"out0"]
+
+
+@pytest.mark.parametrize("view", ["forward", "backward", "both"])
+def test_in_onnx_every_value_is_made_before_it_is_used(view):
+    class Loop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, x):
+            for _ in range(5):
+                x = self.layer(x).sin()
+            return x
+
+    for picture in (Loop().graph(rg.ones(1, 2), view=view), rg.draw(*loss(), view=view)):
+        graph = fields(*fields(picture.as_onnx())[7])
+        made = {fields(value)[1][0] for value in graph.get(11, [])}
+        for node in map(fields, graph[1]):
+            assert set(node.get(1, [])) <= made
+            made.update(node[2])
+        assert len(made) == len(picture.graph.boxes)
+
+
+def test_the_onnx_package_takes_it():
+    onnx = pytest.importorskip("onnx")
+    for options in ({}, {"view": "both", "overlay": "grad"}, {"max_nodes": 1}):
+        onnx.checker.check_model(onnx.load_from_string(rg.draw(*loss(), **options).as_onnx()))
+
+
 @pytest.mark.parametrize("name", NASTY)
 def test_names_stay_text_in_mermaid_json_and_the_page(name):
     x = rg.ones(2, requires_grad=True)
@@ -188,6 +268,7 @@ def test_names_stay_text_in_mermaid_json_and_the_page(name):
     labels = re.findall(r'"([^"]*)"', mermaid)
     assert not any(set("<>{}|[]`\\&") & set(label.replace("<br/>", "")) for label in labels)
     json.loads(picture.as_json())
+    assert fields(picture.as_onnx())
     page = picture.as_html()
     inside = page.partition('id="data">')[2].partition("</script>")[0]
     assert "<" not in inside
@@ -205,12 +286,15 @@ def test_a_page_fetches_nothing():
     assert "src=" not in page.replace("default-src", "").replace("style-src", "")
 
 
-@pytest.mark.parametrize("suffix", ["json", "mmd", "html"])
+@pytest.mark.parametrize("suffix", ["json", "mmd", "html", "onnx"])
 def test_the_other_writings_are_saved_by_suffix(tmp_path, suffix):
     picture = network().graph(rg.ones(3, 4))
     path = picture.save(tmp_path / f"tape.{suffix}")
     expected = {"json": picture.as_json, "mmd": picture.as_mermaid, "html": picture.as_html}
-    assert path.read_text(encoding="utf-8") == expected[suffix]()
+    if suffix == "onnx":
+        assert path.read_bytes() == picture.as_onnx()
+    else:
+        assert path.read_text(encoding="utf-8") == expected[suffix]()
 
 
 # ---------------------------------------------------------------- looks
@@ -239,6 +323,17 @@ def test_in_grey_every_kind_of_box_has_a_shape_of_its_own():
     assert all(set(roles) <= {"fold", "summary", "module"} for roles in shared)
     for role in ("fold", "summary", "module"):  # these say in words what they are
         assert palette.LOOKS[role].meaning
+
+
+def test_painted_in_one_colour_every_kind_of_box_is_another_drawing():
+    spot = Spot(120.0, 40.0)
+    drawn = {
+        role: outline(look.outline, "#cccccc", "#333333", spot)
+        for role, look in palette.LOOKS.items()
+    }
+    like = ("fold", "summary", "module")
+    assert len({drawn[role] for role in like}) == 1
+    assert len(set(drawn.values())) == len(drawn) - len(like) + 1
 
 
 def test_the_legend_has_what_was_painted_and_nothing_else():

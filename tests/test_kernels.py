@@ -388,6 +388,78 @@ def test_the_second_process_loads_what_the_first_compiled(folder):
     assert [(f.name, f.stat().st_mtime_ns) for f in files(folder)] == before
 
 
+STEP = """
+import sys
+import retrograd as rg
+from retrograd import nn
+net = nn.Sequential(
+    nn.Conv2d(1, 8, 5), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(8, 16, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(400, 10),
+)
+optimizer = rg.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+scores = net(rg.rand(64, 1, 28, 28))
+nn.functional.cross_entropy(scores, rg.randint(10, (64,))).backward()
+optimizer.step()
+print("numba" in sys.modules)
+"""
+
+
+@pytest.mark.usefixtures("kept")
+def test_all_of_a_network_is_kept_as_machine_code(folder):
+    assert run(STEP, folder)[0] == "True"
+    assert {file.suffix for file in files(folder)} == {".kernel"}
+    assert run(STEP, folder)[0] == "False"
+
+
+USES_MEMORY = """
+import numpy as np
+from retrograd.autograd import kernels
+
+def twice(x):
+    return x + x
+
+def turned(x, out):
+    copy = x.copy()
+    for i in range(x.size):
+        out[i] = twice(copy[-1 - i])
+
+def prepare():
+    global twice
+    twice = kernels.inner(twice)
+
+kernel = kernels.compile(turned, "void(float64[::1], float64[::1])", source="t", prepare=prepare)
+out = np.zeros(3)
+kernels.launch(kernel, [np.arange(3.0), out], 3, 3)
+print(out.tolist(), type(kernel).__name__)
+"""
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_needs_more_than_the_c_library_is_numba_s(folder):
+    for _ in range(2):
+        assert run(USES_MEMORY, folder)[0] == "[4.0, 2.0, 0.0] CPUDispatcher"
+        (file,) = files(folder)
+        assert re.fullmatch(r"turned-[0-9a-f]{24}\.numba", file.name)
+
+
+SLOWLY = """
+import time
+from retrograd.autograd import kernels
+pack = kernels._packed
+kernels._packed = lambda *given: time.sleep(0.5) or pack(*given)
+kernels.silence = 0.2
+for formula in ("erf(x)", "erf(x) + 1"):
+    kernels.Elementwise(("x",), formula, "float32", "erf").compiled()
+"""
+
+
+@pytest.mark.usefixtures("kept")
+def test_compiling_for_long_is_said_once(folder):
+    words = f"retrograd: compiling kernels, once; they are kept in {folder}\n"
+    assert run(SLOWLY, folder)[1] == words
+    assert run(SLOWLY, folder)[1] == ""
+
+
 def damage_nothing_left(content):
     return b""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import operator
 import re
+import subprocess
+import sys
 import warnings
 from operator import attrgetter
 
@@ -392,6 +394,22 @@ def test_a_number_counts_as_a_tensor_without_dimensions(case):
             assert_allclose(tensors[1 - at].grad.array, full[1 - at].grad.array, rtol=1e-14)
 
 
+@pytest.mark.parametrize("number", [0.0, -0.0, 0, 3, 0.1, -1e-320, 1e300, np.inf, np.nan, True])
+@pytest.mark.parametrize("dtype", [rg.float32, rg.float64], ids=str)
+@pytest.mark.parametrize("calculate", [operator.add, operator.sub, operator.mul, operator.truediv])
+def test_a_number_beside_a_tensor_means_what_it_means_to_numpy(calculate, dtype, number):
+    x = rg.tensor([1.5, -2.0, 0.0, np.inf], dtype=dtype)
+    for one, other in ((x, number), (number, x)):
+        plain = [x.array if a is x else a for a in (one, other)]
+        with np.errstate(all="ignore"):
+            expected = np.asarray(calculate(*plain))
+        for _ in range(2):  # made, and remembered
+            out = calculate(one, other)
+            assert out.array.dtype == dtype.array
+            assert_array_equal(out.array, expected)
+            assert_array_equal(np.signbit(out.array), np.signbit(expected))
+
+
 def in_place(op):
     """The in-place method of ``op``, where it is one the user can name."""
     method = getattr(rg.Tensor, op.name + "_", None)
@@ -441,6 +459,15 @@ def test_is_documented_in_one_sentence(op):
     assert re.fullmatch(r"\S.*[.]", first), f"{op.name}: {first!r} is no sentence"
     assert len(first) <= 100
     assert not first.startswith(("This ", "Returns ", "Computes "))
+
+
+def test_the_signature_is_there_before_the_first_call():
+    code = (
+        "import inspect, retrograd as rg\n"
+        "print(inspect.signature(rg.tanh), inspect.signature(rg.sum))"
+    )
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout.strip() == "(input) (input, dim=None, keepdim=False, *, dtype=None)"
 
 
 @every_op

@@ -15,7 +15,16 @@ from retrograd.autograd import kernels, scalar
 from retrograd.autograd import scalar as s
 from retrograd.autograd.declare import elementwise
 from retrograd.autograd.op import registry
-from retrograd.autograd.printer import Text, arguments, print_body, print_rule, read
+from retrograd.autograd.printer import (
+    Numbers,
+    Text,
+    arguments,
+    print_body,
+    print_rule,
+    read,
+    straight_rule,
+    with_named_numbers,
+)
 
 from .cases import ELEMENTWISE, NUMBERS
 
@@ -271,6 +280,39 @@ def test_every_input_has_a_rule_and_no_other(rules, complaint):
 def test_a_failed_declaration_leaves_nothing():
     assert not {"far", "bent", "wrong", "incomplete"} & set(registry)
     assert not hasattr(rg.Tensor, "bent")
+
+
+def test_numbers_are_named_but_for_exponents():
+    numbers = []
+    text = with_named_numbers("where(x <= 0, -0.5, pow(x, 2) * g ** (1 - 2) + 0 - 1e999)", numbers)
+    assert text == "where(x <= number0, number1, pow(x, 2) * g ** (1 - 2) + number0 - number2)"
+    assert numbers == ["0", "-0.5", "1e999"]
+
+
+def test_named_numbers_are_of_the_type_that_is_computed_in():
+    known = Numbers(["0", "-0.5", "1e999"])
+    for kind in ("float32", "float64"):
+        found = known[np.dtype(kind)]
+        assert [n.item() for n in found] == [0.0, -0.5, np.inf]
+        assert all(n.dtype == kind and n.ndim == 0 and not n.flags.writeable for n in found)
+    assert known[np.dtype("int64")] == (0, -0.5, float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (lambda g, x_shape: s.reshape(g, x_shape), "reshape(g, x_shape)"),
+        (lambda g, b: s.matmul(g, b.mT), "matmul(g, b.mT)"),
+        (lambda g, dim: s.flip(g, (dim, -1)) / 2, "flip(g, (dim, -1, )) / 2"),
+        (lambda g, x, n: g * 0 if n == 0 else g * x, None),
+        (lambda g, dim: g if dim is None else g * 2, None),
+        (lambda g, size: s.reshape(g, size[1:]), None),
+        (lambda g: s.take(g, slice(1)), None),
+    ],
+)
+def test_rules_of_any_kind_are_printed_unless_they_branch(rule, text):
+    used = set()
+    assert straight_rule(rule, used) == text
 
 
 def test_docs_show_the_formula():

@@ -4,7 +4,8 @@ From the tape to the page in steps, each of which knows nothing of the next. `tr
 and the memory they keep, `tracer` what was seen while they were made, `findings` what is wrong
 with them (`rehearsal` runs backward for it, `health` judges). `roll` and `parts` decide what
 becomes one box, `build` writes the boxes, `views` turns them round, `overlay` paints numbers on
-them. `dot`, `svg`, `text`, `export` and `page` put them on paper, and `picture` chooses among them.
+them. `dot`, `svg`, `text`, `tree`, `export` and `page` put them on paper, and `picture` chooses
+among them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
 
 MOST_BOXES = 300
 MOST_BOXES_OF_MODULES = 40  # where modules are known, there is something better to collapse to
+BOXES_OF_LARGE_MODELS = 20  # aimed at if they are more
 
 Collapse = str | Sequence[str] | Callable[[str], bool] | None
 
@@ -83,6 +85,10 @@ def draw(
     ['x', 'mul', 'sum', 'output']
     """
     settings = checked(overlay, view, depth, collapse, max_nodes)
+    if names is not None and not isinstance(names, Mapping):
+        raise TypeError(
+            f"names must map names to tensors, as locals() does, not {type(names).__name__}"
+        )
     nodes = root_nodes(root)
     with no_collection():
         return pictured(nodes, params, names, settings, view, roll, backward)
@@ -117,7 +123,7 @@ def checked(
     elif isinstance(collapse, str):
         collapse = (collapse,)
     elif not callable(collapse):
-        collapse = tuple(collapse)
+        collapse = tuple(collapse) if isinstance(collapse, Sequence) else (collapse,)
         if not all(isinstance(pattern, str) for pattern in collapse):
             raise TypeError(
                 "collapse takes a pattern such as 'layers.*', several, or a function of a name"
@@ -154,7 +160,10 @@ def pictured(
             facts is not None and facts.calls
             for facts in map(trace.facts, range(min(len(trace.nodes), 2000)))
         )
-        settings = {**settings, "max_nodes": MOST_BOXES_OF_MODULES if modular else MOST_BOXES}
+        sizes = {"max_nodes": MOST_BOXES}
+        if modular:
+            sizes = {"max_nodes": MOST_BOXES_OF_MODULES, "goal": BOXES_OF_LARGE_MODELS}
+        settings |= sizes
     graph = build(trace, Options(roll=roll, **settings), found, failure)
     whole = graph
     if graph.groups or any(box.role == "module" for box in graph.boxes):
@@ -172,8 +181,12 @@ def tape_text(
     *,
     names: Mapping[str, Any] | None = None,
     lines: int = MOST_LINES,
+    tree: bool | None = None,
 ) -> str:
-    """List the tape behind a tensor as text, newest op first, in about so many lines.
+    """List the tape behind a tensor as text, in about so many lines.
+
+    Where modules are known it is a tree of them, oldest op first, else lanes, newest op first;
+    `tree` decides.
 
     >>> import retrograd as rg
     >>> x = rg.ones(3, requires_grad=True)
@@ -184,7 +197,7 @@ def tape_text(
     ● mul  (3,) float32  keeps 12 B
     └─□ x  (3,) float32 ×2
     """
-    return draw(root, params, names=names).as_text(lines)
+    return draw(root, params, names=names).as_text(lines, tree=tree)
 
 
 def graph(self: Tensor, params: Any = None, **options: Any) -> Picture:
@@ -253,9 +266,12 @@ def root_nodes(root: Any) -> list[Node]:
                 "the leaves before computing from them, outside no_grad()."
             )
         if not isinstance(node, Node):
+            remedy = "Give it the result of the computation, such as the loss."
+            if hasattr(item, "named_parameters"):
+                remedy = "A module draws itself, as it is called: model.graph(x)."
             raise TypeError(
                 f"draw() takes a tensor, a grad_fn, or a list of them, but {which} is of type "
-                f"'{type(item).__name__}'. Give it the result of the computation, such as the loss."
+                f"'{type(item).__name__}'. {remedy}"
             )
         nodes.append(node)
     if not nodes:

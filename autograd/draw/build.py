@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 from ..tape import FREED
@@ -30,6 +30,7 @@ from .words import (
 MOST_ARRAYS = 6  # kept arrays that a tooltip lists
 SHOWN_IDLE = 5
 SHOWN_SHARERS = 3
+WIDEST_RANGE = 1e4  # of gradient norms, before a picture of them speaks of it
 ROLLED_AT_ONCE = 20  # times max_nodes: with so many ops, rolling steps alone is not tried first
 
 
@@ -42,6 +43,7 @@ class Options:
     collapse: tuple[str, ...] | Callable[[str], bool] = ()
     roll: bool | None = None
     overlay: str = ""
+    goal: int = 0  # how few boxes to try for first, once there are more than `max_nodes`
 
 
 def build(
@@ -50,7 +52,7 @@ def build(
     """The graph of a trace, in at most as many boxes as the options say."""
     remarks = list(findings.notes)
     ops = sum(node.op is not None for node in trace.nodes)
-    title = f"{plural(ops, 'op')}, {plural(len(trace.nodes) - ops, 'leaf', 'leaves')}"
+    title = headline(trace, ops)
     if any(trace.freed):
         remarks.append(
             "backward has freed this tape, so what it kept is unknown: "
@@ -69,6 +71,8 @@ def build(
         boxes, scale = painted(boxes, options.overlay)
         if scale is None:
             remarks.append(f"nothing to show of {options.overlay!r} on this tape")
+        elif options.overlay == "grad":
+            remarks += said_of_range(boxes)
     return Graph(
         title,
         memory_line(trace),
@@ -78,6 +82,17 @@ def build(
         notes=tuple(remarks),
         scale=scale,
     )
+
+
+def headline(trace: Trace, ops: int) -> str:
+    """What the tape is of: how many ops and leaves, and the model, where all is of one."""
+    text = f"{plural(ops, 'op')}, {plural(len(trace.nodes) - ops, 'leaf', 'leaves')}"
+    seen = [facts for i in range(len(trace.nodes)) if (facts := trace.facts(i)) is not None]
+    models = {facts.calls[0].kind for facts in seen if facts.calls}
+    if len(models) != 1:
+        return text
+    size = sum(prod(node.shape) for i, node in enumerate(trace.nodes) if trace.is_parameter(i))
+    return f"{models.pop()}: {text}" + (f", {plural(size, 'parameter')}" if size else "")
 
 
 # ---------------------------------------------------------------- how much
@@ -96,31 +111,37 @@ def arranged(trace: Trace, options: Options, ops: int) -> tuple[Net | None, list
     if roll is None:
         rolled = rolls(trace, steps=True, blocks=True)
         closed = closed_scopes(rolled, options.collapse)
-        net = Net(trace, rolled, depth=options.depth, closed=closed)
+    nets: list[Net] = []
+    fitting: tuple[Net, list[str]] | None = None
+    for net, said in collapsed(trace, rolled, closed, options, because):
+        nets.append(net)
         if len(net) <= most:
-            return net, said_of_rolls(net, because)
-    deepest = max((len(path) for path in rolled.paths), default=0)
-    before = net
-    for depth in range(min(deepest - 1, options.depth or deepest), 0, -1):
-        net = Net(trace, rolled, depth=depth, closed=closed)
-        if len(net) <= most:
-            said = f"modules are collapsed from depth {depth} on: {because}"
-            return net, [*said_of_rolls(net), said]
-    smaller = folded(net, rolled, most, depth=1 if deepest > 1 else options.depth, closed=closed)
-    if smaller is None and net is not before:
-        smaller = folded(before, rolled, most, depth=options.depth, closed=closed)
-    if smaller is not None:
-        hidden = sum(
-            not trace.is_leaf(i) for p in smaller.parts if p.kind == "fold" for i in p.members
-        )
-        return smaller, [
-            *said_of_rolls(smaller),
-            f"{hidden:,} of {plural(ops, 'op')} are folded away: {because}",
-        ]
+            fitting = fitting or (net, said)
+            if len(net) <= (options.goal or most):
+                return net, said
+    if fitting is not None:
+        return fitting
+    for net in reversed(nets[:1] + nets[1:][-1:]):
+        smaller = folded(net, rolled, most, depth=net.depth, closed=closed)
+        if smaller is not None:
+            return smaller, [*said_of_rolls(smaller), said_of_folds(smaller, ops, because)]
     return None, [
         f"this tape does not fold into max_nodes={most:,} boxes, so it is summed up: "
         "draw a smaller part of the program, or raise max_nodes"
     ]
+
+
+def collapsed(
+    trace: Trace, rolled: Rolls, closed: frozenset[str], options: Options, because: str
+) -> Iterator[tuple[Net, list[str]]]:
+    """The net as it is, then with modules collapsed one level after another, the deepest first."""
+    net = Net(trace, rolled, depth=options.depth, closed=closed)
+    yield net, said_of_rolls(net, because)
+    deepest = max((len(path) for path in rolled.paths), default=0)
+    for depth in range(min(deepest - 1, options.depth or deepest), 0, -1):
+        net = Net(trace, rolled, depth=depth, closed=closed)
+        said = f"modules are collapsed from depth {depth} on: {because}"
+        yield net, [*said_of_rolls(net), said]
 
 
 def closed_scopes(
@@ -147,6 +168,12 @@ def said_of_rolls(net: Net, because: str = "") -> list[str]:
     return [f"{said}: {because}" if because else said]
 
 
+def said_of_folds(net: Net, ops: int, because: str) -> str:
+    """How many ops are not drawn."""
+    hidden = sum(not net.trace.is_leaf(i) for p in net.parts if p.kind == "fold" for i in p.members)
+    return f"{hidden:,} of {plural(ops, 'op')} are folded away: {because}"
+
+
 def summary(trace: Trace, ops: int) -> Box:
     """The one box that stands for a whole tape."""
     return Box(
@@ -160,9 +187,22 @@ def summary(trace: Trace, ops: int) -> Box:
     )
 
 
+def said_of_range(boxes: Sequence[Box]) -> list[str]:
+    """Between which boxes gradients differ by more than training usually bears."""
+    known = [(box.norm, box) for box in boxes if box.norm and isfinite(box.norm)]
+    (low, small), (high, large) = (pick(known, key=lambda one: one[0]) for pick in (min, max))
+    if low * WIDEST_RANGE > high:
+        return []
+    times = float(f"{high / low:.0e}")
+    return [
+        f"the gradient is {times:,.0f} times smaller at {small.heading} "
+        f"(norm {short_number(low)}) than at {large.heading} ({short_number(high)})"
+    ]
+
+
 def tallied(trace: Trace, members: Iterable[int]) -> tuple[tuple[str, int], ...]:
     """How often each op occurs among some nodes, most frequent first, then by name."""
-    kinds = [op.name for i in members if (op := trace.nodes[i].op) is not None]
+    kinds = [trace.title(i) for i in members if not trace.is_leaf(i)]
     return tuple(sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -239,7 +279,7 @@ class Drawing:
         if part.kind == "module":
             return self._module(part, id, common)
         return replace(
-            Box(id, "op", node.op.name, tuple(node.shape), dtype_text(node.dtype)),  # type: ignore[union-attr]
+            Box(id, "op", trace.title(first), tuple(node.shape), dtype_text(node.dtype)),
             name=trace.names.get(first, "") if part.times == 1 else "",
             times=part.times,
             ops=part.times,
@@ -331,7 +371,7 @@ class Drawing:
         memory, trace = self.trace.memory, self.trace
         older = {memory.oldest[b] for i in ops for b in memory.held(i)} - set(ops)
         return [
-            f"shares memory with what {trace.nodes[i].op.name} (n{i}) keeps"  # type: ignore[union-attr]
+            f"shares memory with what {trace.title(i)} (n{i}) keeps"
             for i in sorted(older)[:SHOWN_SHARERS]
         ]
 

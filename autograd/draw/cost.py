@@ -66,10 +66,3 @@ def multiply_adds(node: Node, facts: Facts | None = None) -> int | None:
         rows = shapes[0] or node.shape
         return prod(rows[:-1]) * prod(weights[0]) if weights else None
     return None
-
-
-def derivative_multiply_adds(node: Node, forward: int | None) -> int | None:
-    """Those of its backward: a product of the same size for each of the two factors on the tape."""
-    if forward is None:
-        return None
-    return forward * max(1, sum(x is not None for x in node.inputs[:2]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .graph import Box, Edge, Graph, Mark, Role
 from .overlay import STOPS, colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
-from .words import LONGEST_TITLE, clipped, description, multiplicity, quoted, wrapped, xml
+from .words import LONGEST, LONGEST_TITLE, clipped, description, multiplicity, quoted, wrapped, xml
 
 
 def write_dot(graph: Graph) -> str:
@@ -22,7 +22,7 @@ def write_dot(graph: Graph) -> str:
     ]
     lines = [
         "digraph tape {",
-        f"  graph [label={quoted(*heading)} labelloc=t fontname=Helvetica fontsize=13",
+        f"  graph [label={quoted(*heading)} labelloc=t labeljust=l fontname=Helvetica fontsize=13",
         f'    bgcolor="{LIGHT.page}" fontcolor="{LIGHT.text}" rankdir=TB nodesep=0.25 ranksep=0.4]',
         '  node [fontname=Helvetica fontsize=11 margin="0.14,0.07"]',
         f'  edge [color="{LIGHT.line}" fontcolor="{LIGHT.quiet}" fontname=Helvetica fontsize=10',
@@ -45,7 +45,15 @@ def node(box: Box) -> str:
 def box_heading(box: Box) -> str:
     """What stands first in a box: its signs, the number it shares with its twin, its title."""
     signs = "".join(f"{SIGNS[mark].sign} " for mark in box.marks)
-    return f"{signs}{f'#{box.pair} ' if box.pair else ''}{clipped(box.heading)}"
+    return f"{signs}{f'#{box.pair} ' if box.pair else ''}{clipped(short_heading(box))}"
+
+
+def short_heading(box: Box) -> str:
+    """The heading; of a long name the last parts, which say most: its frame has the others."""
+    text = box.heading
+    while len(text) > LONGEST and "." in text.partition(" = ")[0]:
+        text = "…" + text.partition(".")[2]
+    return text
 
 
 def arrow(edge: Edge, *, upward: bool) -> str:
@@ -104,7 +112,7 @@ def clusters(graph: Graph) -> list[str]:
 
 
 def legend(graph: Graph) -> list[str]:
-    """A sample of each look that occurs, and the colour bar."""
+    """A sample of each look that occurs, and the colour bar, one below the other."""
     lines = [
         "  subgraph cluster_legend {",
         f'    graph [label="legend" fontsize=10 color="{LIGHT.line}" style=dotted]',
@@ -121,6 +129,10 @@ def legend(graph: Graph) -> list[str]:
         bar = f'shape=box style=striped fillcolor="{":".join(STOPS)}" width=2.6 height=0.2'
         lines.append(f"    {quoted('legend scale')} [label={quoted('')} class=heat {bar}]")
         lines.append(f"    {quoted('legend numbers')} [label={text} shape=plaintext class=words]")
+    names = [*graph.roles, *graph.marks, *(("scale", "numbers") if graph.scale is not None else ())]
+    column = " -> ".join(quoted(f"legend {name}") for name in names)
+    if len(names) > 1:
+        lines.append(f"    {column} [style=invis]")
     return [*lines, "  }"]
 
 
@@ -151,7 +163,8 @@ def dress(box: Box) -> str:
     stroke = LIGHT.marks[box.marks[0]] if box.marks else ink.stroke
     look = LOOKS[box.role].dot
     if box.marks:
-        look += " penwidth=3"
+        kind = SIGNS[box.marks[0]].dot
+        look = look.replace(' style="', f' style="{kind},') + " penwidth=3"
     return (
         f'class="{" ".join(names)}" {look} fillcolor="{fill}" color="{stroke}" fontcolor="{text}"'
     )

@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from .health import Fever, Stale, backward_fevers, forward_fevers, stale, way_to_root
 from .rehearsal import Rehearsal, rehearse
 from .trace import Trace
-from .tracer import ran
+from .tracer import place_text, ran
 from .words import listed
 
 MOST_NODES = 50_000  # beyond it values are not looked at unless asked for
@@ -88,7 +88,7 @@ def spot(trace: Trace, i: int) -> str:
     name = trace.names.get(i, "")
     if node.op is None:
         return name or f"a leaf (n{i})"
-    return f"{node.op.name} (n{i})"
+    return f"{trace.title(i)} (n{i})"
 
 
 def said_of_values(trace: Trace, found: Findings) -> list[str]:
@@ -103,7 +103,9 @@ def said_of_values(trace: Trace, found: Findings) -> list[str]:
             x is not None and x.values is not None and x.values.kind for x in facts.outside
         )
         how = "comes into" if outside else "arises in" if not trace.is_leaf(i) else "is in"
-        notes.append(f"{found.forward[i].kind} {how} {spot(trace, i)} and {goes_on}")
+        line = place_text(facts.place) if facts is not None and facts.place is not None else ""
+        where = f", at {line}" if line else ""
+        notes.append(f"{found.forward[i].kind} {how} {spot(trace, i)} and {goes_on}{where}")
     if len(origins) > SHOWN_NAMES:
         notes.append(f"NaN or inf arises in {len(origins) - SHOWN_NAMES:,} more ops")
     for i, fever in list(found.backward.items())[: SHOWN_NAMES * 20]:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 COLUMN_GAP = 22.0
-ROW_GAP = 40.0
+ROW_GAP = 36.0
 FRAME_HEAD, FRAME_FOOT = 18.0, 8.0  # what a frame takes above and under its boxes
+TIP_ROOM = 8.0  # between the title of a frame and an op under it, for the arrow that enters
 BEND_WIDTH = 10.0
 PORT_GAP = 20.0
+LEAVES_IN_ROW = 8  # of one op; more stand above them
 SWEEPS = 4
 MOST_BENDS = 40_000  # beyond it, long edges run straight, behind whatever stands in their way
 LEAF_PULL, OP_PULL = 0.0001, 1.0  # how straight the edges of leaves and of ops want to be
@@ -53,7 +55,8 @@ class Layout:
 
     spots: list[Spot]
     routes: list[list[Link]]
-    row_ends: list[float]  # the lower end of each row
+    row_starts: list[float]  # the upper end of each row
+    row_ends: list[float]  # the lower
     width: float
     height: float
 
@@ -83,7 +86,7 @@ def layout(
     left = min(s.x - s.width / 2 for s in spots)
     heads, feet = frame_room(spots, nests, len(rows))
     y = heads[0]
-    row_ends = []
+    row_starts, row_ends = [], []
     for number, row in enumerate(rows):
         tallest = max(spots[i].height for i in row)
         for i in row:
@@ -91,12 +94,13 @@ def layout(
             spots[i].y = y + tallest / 2
             if spots[i].is_bend:
                 spots[i].height = tallest
+        row_starts.append(y)
         row_ends.append(y + tallest)
         y += tallest + feet[number]
         if number + 1 < len(rows):
             y += ROW_GAP + heads[number + 1]
     width = max(s.x + s.width / 2 for s in spots)
-    return Layout(spots, routes, row_ends, width, y)
+    return Layout(spots, routes, row_starts, row_ends, width, y)
 
 
 def frame_room(
@@ -113,7 +117,8 @@ def frame_room(
     for spot, nest in zip(spots, nests, strict=False):
         begin = sum(first[group] == spot.row for group in nest)
         end = sum(last[group] == spot.row for group in nest)
-        heads[spot.row] = max(heads[spot.row], begin * FRAME_HEAD)
+        tip = TIP_ROOM if begin and not spot.is_leaf else 0.0
+        heads[spot.row] = max(heads[spot.row], begin * FRAME_HEAD + tip)
         feet[spot.row] = max(feet[spot.row], end * FRAME_FOOT)
     return heads, feet
 
@@ -139,6 +144,10 @@ def set_rows(spots: Sequence[Spot], edges: Sequence[tuple[int, int]]) -> None:
                 - (2 if spots[b].group in crowded and spots[b].group != spots[a].group else 1)
                 for b in out[a]
             )
+    for mine in into:
+        only = [a for a in mine if spots[a].is_leaf and not into[a] and len(out[a]) == 1]
+        for k, a in enumerate(only):
+            spots[a].row -= k // LEAVES_IN_ROW
     top = min(spot.row for spot in spots)
     for spot in spots:
         spot.row -= top
@@ -162,7 +171,8 @@ def link(spots: list[Spot], edges: Sequence[tuple[int, int]]) -> list[list[Link]
             for row in passed:
                 if (a, row) not in bends:
                     bends[a, row] = len(spots)
-                    spots.append(Spot(BEND_WIDTH, 0.0, is_bend=True, row=row))
+                    leaf = spots[a].is_leaf
+                    spots.append(Spot(BEND_WIDTH, 0.0, is_leaf=leaf, is_bend=True, row=row))
                 stops.append(bends[a, row])
         stops.append(b)
         for p, q in pairwise(stops):

@@ -73,6 +73,14 @@ def text_mark(x: float, y: float, text: str, style: str = "", more: str = "") ->
     return f'<text x="{number(x)}" y="{number(y)}" {ink} {more}>{xml(text)}</text>'
 
 
+def grounded(x: float, y: float, text: str, size: int) -> str:
+    """A line of text that matters less, on a ground of its own: lines that pass end at it."""
+    wide = number(text_width(text, size) + 4)
+    ground = f"M{number(x - 2)} {number(y - size)}h{wide}v{size + 3}h-{wide}z"
+    words = text_mark(x, y, text, "quiet", f'font-size="{size}"')
+    return f'<path class="ground" d="{ground}" fill="{LIGHT.frame}"/>{words}'
+
+
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """How wide a text is at most, without asking a font."""
     units = 0.0

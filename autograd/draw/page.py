@@ -1,8 +1,8 @@
 """One HTML file to explore a picture in: no network, no library, nothing to install.
 
-The page carries the graph as JSON, a style sheet and a script (`page.css`, `page.js`); the script
-lays out what is open, draws it as SVG, and answers clicks, the wheel and keys. Without scripts
-the SVG drawn here is shown.
+The page carries the graph as JSON, a style sheet (`page.css`) and a script: `page.js` answers
+clicks, the wheel and keys, `page_place.js` lays out what is open, `page_ink.js` draws it. Without
+scripts the SVG drawn here is shown.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from .words import description, xml
 
 # Nothing may be fetched, whatever a name in the data says.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+SCRIPTS = ("page.js", "page_place.js", "page_ink.js")
 
 TEMPLATE = """\
 <!DOCTYPE html>
@@ -115,7 +117,7 @@ def write_page(whole: Graph, graph: Graph, *, steps: bool = False) -> str:
         notes=notes,
         picture=write_svg(graph),
         data=harmless(json.dumps(data, ensure_ascii=True)),
-        script=part("page.js"),
+        script="\n".join(map(part, SCRIPTS)),
     )
 
 

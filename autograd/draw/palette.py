@@ -179,6 +179,7 @@ def rules(theme: Theme) -> str:
         ".rg-tape .frame path,.rg-tape .cluster>polygon,.rg-tape .cluster>path"
         f"{{fill:{theme.frame};stroke:{theme.line}}}",
         f".rg-tape .frame text{{fill:{theme.quiet}}}",
+        f".rg-tape path.ground.ground{{fill:{theme.frame};stroke:none}}",
     ]
     for role, ink in theme.boxes.items():
         for tag in TAGS:

@@ -10,7 +10,7 @@ middle between two points all values pass through.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import attrgetter
@@ -64,7 +64,7 @@ class Net:
         closed: frozenset[str] = frozenset(),
         folds: Folds | None = None,
     ):
-        self.trace = trace
+        self.trace, self.depth = trace, depth
         labels: list[Hashable] = list(rolled.label)
         kinds: dict[Hashable, tuple[Kind, tuple[Scope, ...]]] = {}
         for i, node in enumerate(trace.nodes):
@@ -335,8 +335,3 @@ def leaf_users(net: Net) -> dict[int, set[int]]:
             if net.parts[a].kind == "leaf":
                 users.setdefault(a, set()).add(b)
     return users
-
-
-def scopes_of(paths: Iterable[tuple[Scope, ...]]) -> dict[str, Scope]:
-    """Every scope there is, outermost first, by its id."""
-    return {scope.id: scope for path in paths for scope in path}

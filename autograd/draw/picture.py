@@ -24,15 +24,17 @@ from .diff import difference
 from .dot import dressed, legend_entries, write_dot
 from .export import write_json, write_mermaid
 from .graph import Graph
+from .onnx import write_onnx
 from .page import write_page
 from .svg import write_svg
 from .text import MOST_LINES, write_text
+from .tree import write_tree
 
 TIME_LIMIT = 20.0  # seconds for one rung
 MOST_BOXES = 1500  # Graphviz takes seconds at this size, and half a minute at four thousand
 FORMATS = ("svg", "png", "pdf")
 SUFFIXES = (
-    ".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".json", ".mmd", ".txt",
+    ".svg", ".html", ".png", ".pdf", ".dot", ".gv", ".json", ".mmd", ".onnx", ".txt",
 )  # fmt: skip
 
 # What a rung runs in its own process: DOT comes in, a picture goes out.
@@ -80,12 +82,34 @@ class Picture:
 
     @property
     def text(self) -> str:
-        """The picture as lines of text, newest op first."""
+        """The picture as text: a tree where modules are known, else lanes."""
         return self.as_text()
 
-    def as_text(self, lines: int = MOST_LINES) -> str:
-        """The picture as text, of about so many lines."""
-        return write_text(self.graph, lines)
+    def as_text(self, lines: int = MOST_LINES, *, tree: bool | None = None) -> str:
+        """The picture as text, of about so many lines.
+
+        A tree has modules nested and what happens in them in order, a repeated block once.
+        Lanes, newest op first, show what goes where. Without `tree`, it is a tree where modules
+        are known.
+
+        >>> import retrograd as rg
+        >>> from retrograd import nn
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+        >>> print(model.graph(rg.ones(1, 2)))
+        Sequential: 2 ops, 2 leaves, 9 parameters; keeps 20 B in 2 buffers
+        □ input  (1, 2) float32
+        Sequential  (2 ops, keeps 20 B)
+        ├─ 0: Linear  (1 op, keeps 8 B)
+        │  ├─ □ 0.weight  (3, 2) float32
+        │  ├─ □ 0.bias  (3,) float32
+        │  └─ ● linear  (1, 3) float32  keeps 8 B
+        └─ 1: Tanh  (1 op, keeps 12 B)
+           └─ ● tanh  (1, 3) float32  keeps 12 B
+        ◆ output  (1, 3) float32
+        """
+        if tree is None:
+            tree = bool(self.graph.groups)
+        return write_tree(self.graph, lines) if tree else write_text(self.graph, lines)
 
     def as_svg(self) -> str:
         """The picture as our own SVG, with or without Graphviz: the same on every machine."""
@@ -105,6 +129,10 @@ class Picture:
     def as_mermaid(self) -> str:
         """The picture in Mermaid, which GitHub and others draw inside a page."""
         return write_mermaid(self.graph)
+
+    def as_onnx(self) -> bytes:
+        """The picture in ONNX's file format, which Netron opens: a graph to look at, not to run."""
+        return write_onnx(self.graph)
 
     def diff(self, other: Picture) -> Picture:
         """A picture of both tapes: what only `other` has is marked added, what it lacks removed.
@@ -135,13 +163,16 @@ class Picture:
         """Write the picture to a file and return its path.
 
         The suffix says what to write: .svg, .html (a page to explore, see `as_html`), .png, .pdf,
-        .dot (or .gv), .json, .mmd (Mermaid) or .txt. With `format`, as in graphviz, the suffix is
-        appended. Only Graphviz draws PNG and PDF: without it an .svg is written beside the path
-        asked for, with a warning. With `steps` a page opens at backward's first step.
+        .dot (or .gv), .json, .mmd (Mermaid), .onnx (for Netron) or .txt. With `format`, as in
+        graphviz, the suffix is appended. Only Graphviz draws PNG and PDF: without it an .svg is
+        written beside the path asked for, with a warning. With `steps` a page opens at backward's
+        first step.
 
         Raises `ValueError` for another suffix, and `OSError` if the file cannot be written.
         """
         target = Path(path)
+        if not target.name:
+            raise ValueError(f"cannot draw to {str(path)!r}: it names no file")
         if format is not None and target.suffix != f".{format}":
             target = target.with_name(f"{target.name}.{format}")
         elif not target.suffix:
@@ -163,21 +194,25 @@ class Picture:
                 )
         else:
             self.rung, self._reasons = "text" if kind == "txt" else "source", []
-            data = self._written(kind, steps).encode(errors="replace")
+            data = self._written(kind, steps)
         write_whole(target, data)
         return target
 
     render = save
 
-    def _written(self, kind: str, steps: bool) -> str:
-        """The picture in a format that is text."""
+    def _written(self, kind: str, steps: bool) -> bytes:
+        """The picture in a format that needs no Graphviz."""
+        if kind == "onnx":
+            return self.as_onnx()
         if kind == "html":
-            return self.as_html(steps=steps)
-        if kind == "json":
-            return self.as_json()
-        if kind == "mmd":
-            return self.as_mermaid()
-        return f"{self.text}\n" if kind == "txt" else self.source
+            text = self.as_html(steps=steps)
+        elif kind == "json":
+            text = self.as_json()
+        elif kind == "mmd":
+            text = self.as_mermaid()
+        else:
+            text = f"{self.text}\n" if kind == "txt" else self.source
+        return text.encode(errors="replace")
 
     def _drawn(self, kind: str, time_limit: float) -> tuple[bytes, str]:
         """The picture in a format, or in SVG if nobody here can draw that; and which it is."""

@@ -9,38 +9,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .dot import box_heading, width
-from .graph import Box, Edge, Graph, Group
-from .layout import FRAME_FOOT, FRAME_HEAD, Layout, Link, Spot, layout
-from .outline import number, outline, text_mark, text_width
+from .dot import box_heading
+from .edges import counted, edge_mark, loop_mark
+from .graph import Box, Graph, Group
+from .layout import FRAME_FOOT, FRAME_HEAD, TIP_ROOM, Spot, layout
+from .outline import grounded, number, outline, text_mark, text_width
 from .overlay import colour, text_on
 from .palette import LIGHT, LOOKS, SIGNS, style_sheet
 from .views import halves
-from .words import LONGEST_TITLE, clipped, description, multiplicity, wrapped, xml
+from .words import LONGEST_TITLE, clipped, description, wrapped, xml
 
-TITLE_SIZE, LINE_SIZE = 13, 11
+TITLE_SIZE, LINE_SIZE, FRAME_SIZE = 13, 11, 10
 LINE_HEIGHT = 16
 PAD_X, PAD_Y = 14, 8
 MARGIN = 24
 NARROWEST = 330  # room for the headline and the notes
+WIDEST_NOTE = 560.0  # a narrow picture grows to it, so that its notes read as lines
 HALVES_GAP = 110.0  # between forward and backward
 LOOP_GAP = 16.0
 BAR_WIDTH, BAR_HEIGHT = 240.0, 12.0
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
+
+Corners = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def write_svg(graph: Graph) -> str:
     """The SVG text of a graph."""
     sheet = Sheet(graph)
     head = max(text_width(graph.title, 15, bold=True), text_width(graph.subtitle, LINE_SIZE))
-    wide = max(NARROWEST, sheet.width, head)
+    longest = max((6.5 * len(note) for note in graph.notes), default=0.0)
+    wide = max(NARROWEST, sheet.width, head, min(longest, WIDEST_NOTE))
     legend, legend_height = legend_marks(graph, wide)
     notes = [line for note in graph.notes for line in wrapped(note, int(wide / 6.5))]
-    top = MARGIN + 52
+    notes_top = MARGIN + 50
+    top = notes_top + LINE_HEIGHT * len(notes) + (8 if notes else 2)
     legend_top = top + sheet.height + 34
-    notes_top = legend_top + legend_height + 16
     full_width = number(wide + 2 * MARGIN)
-    full_height = number(notes_top + LINE_HEIGHT * len(notes) + MARGIN - 24)
+    full_height = number(legend_top + legend_height + MARGIN - 16)
 
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="rg-tape" role="img" '
@@ -52,14 +57,13 @@ def write_svg(graph: Graph) -> str:
         f'<path class="page" fill="{LIGHT.page}" d="M0 0h{full_width}v{full_height}H0z"/>',
         text_mark(MARGIN, MARGIN + 12, graph.title, "", 'font-size="15" font-weight="600"'),
         text_mark(MARGIN, MARGIN + 30, graph.subtitle, "quiet"),
+        *(text_mark(MARGIN, notes_top + LINE_HEIGHT * k, line) for k, line in enumerate(notes)),
         f'<g transform="translate({number(MARGIN + sheet.margin + (wide - sheet.width) / 2)} '
-        f'{top})">',
+        f'{number(top)})">',
         *sheet.marks(),
         "</g>",
         f'<g transform="translate({MARGIN} {number(legend_top)})">{"".join(legend)}</g>',
     ]
-    for k, line in enumerate(notes):
-        out.append(text_mark(MARGIN, notes_top + LINE_HEIGHT * k, line, "quiet"))
     return "\n".join([*out, "</svg>\n"])
 
 
@@ -97,7 +101,7 @@ class Sheet:
         self.loops = [e for e in forward.edges if e not in inside]
         self.margin = FRAME_FOOT * (max(depths(forward.groups).values(), default=-1) + 1)
         self.sides = self._sides()
-        right = max([self.plan.width + self.margin, *(x + 8 for x in self.sides)])
+        right = self.margin + max([self.plan.width, *self.sides])
         self.half = right + self.margin
         self.width = self.half * len(self.parts) + HALVES_GAP * (len(self.parts) - 1)
         self.height = self.plan.height
@@ -108,7 +112,7 @@ class Sheet:
         for edge in self.loops:
             a, b = self.spots[edge.source], self.spots[edge.target]
             low, high = sorted((a.y, b.y))
-            between = [s for s in self.plan.spots if low <= s.y <= high and not s.is_bend]
+            between = [s for s in self.plan.spots if low <= s.y <= high]
             out = max(s.x + s.width / 2 for s in (a, b, *between)) + LOOP_GAP
             while any(abs(out - x) < 7 for x in sides):
                 out += 8
@@ -116,37 +120,43 @@ class Sheet:
         return sides
 
     def marks(self) -> list[str]:
-        """Everything drawn: frames below, then edges, then boxes."""
+        """Everything drawn: frames below, then edges, then titles, numbers and boxes."""
         forward = self.parts[0]
-        out = self._frames(forward)
-        out += [
+        frames, titles = self._frames(forward)
+        edges = [
             edge_mark(self.plan, r, e) for r, e in zip(self.plan.routes, self.flow, strict=True)
         ]
         for e, x in zip(self.loops, self.sides, strict=True):
-            out.append(loop_mark(self.spots[e.source], self.spots[e.target], x, e))
-        out += [self._box(box, self.spots[box.id]) for box in forward.boxes]
-        if len(self.parts) == 1:
-            return out
+            edges.append(loop_mark(self.plan, self.spots[e.source], self.spots[e.target], x, e))
+        words = [counted(self.plan, r, e) for r, e in zip(self.plan.routes, self.flow, strict=True)]
+        boxes = [self._box(box, self.spots[box.id]) for box in forward.boxes]
+        out = [*frames, *edges, *titles, *words, *boxes]
+        return out if len(self.parts) == 1 else [*out, *self._mirrored()]
+
+    def _mirrored(self) -> list[str]:
+        """The backward half: everything where its twin is, the edges turned round."""
         back, shift = self.parts[1], self.half + HALVES_GAP
-        out += self._links(back, shift)
-        out.append(f'<g transform="translate({number(shift)} 0)">')
+        frames, titles = self._frames(back)
+        out = [*self._links(shift), f'<g transform="translate({number(shift)} 0)">', *frames]
+        words = []
         edges = {(e.source, e.target): e for e in back.edges}
         for route, edge in zip(self.plan.routes, self.flow, strict=True):
             mirrored = edges.get((f"b{edge.target}", f"b{edge.source}"))
             if mirrored is not None:
                 out.append(edge_mark(self.plan, route, mirrored, upward=True))
+                words.append(counted(self.plan, route, mirrored))
         for edge, x in zip(self.loops, self.sides, strict=True):
             mirrored = edges.get((f"b{edge.target}", f"b{edge.source}"))
             if mirrored is not None:
                 ends = self.spots[edge.target], self.spots[edge.source]
-                out.append(loop_mark(*ends, x, mirrored))
-        out += [self._box(box, self.spots[box.mate]) for box in back.boxes]
-        return [*out, "</g>"]
+                out.append(loop_mark(self.plan, *ends, x, mirrored))
+        boxes = [self._box(box, self.spots[box.mate]) for box in back.boxes]
+        return [*out, *titles, *words, *boxes, "</g>"]
 
     def _box(self, box: Box, spot: Spot) -> str:
         return box_mark(box, self.texts[box.id], spot)
 
-    def _links(self, back: Graph, shift: float) -> list[str]:
+    def _links(self, shift: float) -> list[str]:
         """Dotted lines that join twins."""
         out = []
         for edge in self.links:
@@ -159,36 +169,49 @@ class Sheet:
             )
         return out
 
-    def _frames(self, graph: Graph) -> list[str]:
-        """The frames of groups; those that would stand round somebody else's box are left out."""
+    def _frames(self, graph: Graph) -> tuple[list[str], list[str]]:
+        """The frames of groups and their titles; none that would stand round another's box."""
         inside = members_of(graph)
+        mirrored = graph is not self.parts[0]
+        places = [(box.id, self.spots[box.mate if mirrored else box.id]) for box in graph.boxes]
         ends = [
-            (box.id, s.x - s.width / 2, s.y - s.height / 2, s.x + s.width / 2, s.y + s.height / 2)
-            for box, s in ((box, self.spots[box.id]) for box in graph.boxes)
+            (id, s.x - s.width / 2, s.y - s.height / 2, s.x + s.width / 2, s.y + s.height / 2)
+            for id, s in places
         ]
-        corners: dict[str, tuple[float, float, float, float]] = {}
+        corners: dict[str, Corners] = {}
         for group in reversed(graph.groups):  # inner groups come after the ones round them
-            mine = [end for end in ends if end[0] in inside[group.id]]
+            members = inside[group.id]
+            mine = [
+                (left, top - (0 if spot.is_leaf else TIP_ROOM), right, bottom)
+                for (id, left, top, right, bottom), (_, spot) in zip(ends, places, strict=True)
+                if id in members
+            ]
             if not mine:
                 continue
-            frames = [
-                corners[g.id] for g in graph.groups if g.parent == group.id and g.id in corners
-            ]
-            left = min([end[1] for end in mine] + [f[0] for f in frames]) - FRAME_FOOT
-            top = min([end[2] for end in mine] + [f[1] for f in frames]) - FRAME_HEAD + 2
-            right = max([end[3] for end in mine] + [f[2] for f in frames]) + FRAME_FOOT
-            bottom = max([end[4] for end in mine] + [f[3] for f in frames]) + FRAME_FOOT - 2
-            right = max(right, left + text_width(clipped(group.title, LONGEST_TITLE), 10) + 14)
+            for loop, x in zip(self.loops, self.sides, strict=True):
+                a, b = (f"b{end}" if mirrored else end for end in (loop.source, loop.target))
+                if a in members and b in members:
+                    mine.append((x, mine[0][1], x, mine[0][3]))
+            inner = [corners[g.id] for g in graph.groups if g.parent == group.id if g.id in corners]
+            left, top, right, bottom = round_all(mine, inner, group)
             foreign = any(
-                e[0] not in inside[group.id]
-                and (e[1] < right and e[3] > left and e[2] < bottom and e[4] > top)
-                for e in ends
+                id not in members and a < right and c > left and b < bottom and d > top
+                for id, a, b, c, d in ends
             )
             if not foreign:
                 corners[group.id] = left, top, right, bottom
-        return [
-            frame_mark(group, *corners[group.id]) for group in graph.groups if group.id in corners
-        ]
+        framed = [(group, corners[group.id]) for group in graph.groups if group.id in corners]
+        return [frame_mark(*one) for one in framed], [frame_title(*one) for one in framed]
+
+
+def round_all(boxes: Sequence[Corners], frames: Sequence[Corners], group: Group) -> Corners:
+    """The corners of a frame round some boxes and frames, with room for its title."""
+    left = min(box[0] for box in (*boxes, *frames)) - FRAME_FOOT
+    top = min(box[1] for box in (*boxes, *frames)) - FRAME_HEAD + 2
+    right = max(box[2] for box in (*boxes, *frames)) + FRAME_FOOT
+    bottom = max(box[3] for box in (*boxes, *frames)) + FRAME_FOOT - 2
+    title = text_width(clipped(group.title, LONGEST_TITLE), FRAME_SIZE)
+    return left, top, max(right, left + title + 14), bottom
 
 
 def members_of(graph: Graph) -> dict[str, set[str]]:
@@ -217,15 +240,22 @@ def nests_of(graph: Graph) -> list[list[int]]:
     return [paths.get(box.group, []) for box in graph.boxes]
 
 
-def frame_mark(group: Group, x: float, y: float, right: float, bottom: float) -> str:
-    """The frame of a group, with its title at the upper left."""
+def frame_mark(group: Group, corners: Corners) -> str:
+    """The frame of a group."""
+    x, y, right, bottom = corners
     w, h = right - x, bottom - y
     shape = f"M{number(x)} {number(y)}h{number(w)}v{number(h)}h{number(-w)}z"
-    title = text_mark(x + 6, y + 11, clipped(group.title, LONGEST_TITLE), "quiet", 'font-size="10"')
     return (
         f'<g class="frame" data-group="{xml(group.id)}"><path d="{shape}" fill="{LIGHT.frame}" '
-        f'stroke="{LIGHT.line}" stroke-opacity="0.6" stroke-dasharray="3 3"/>{title}</g>'
+        f'stroke="{LIGHT.line}" stroke-opacity="0.6" stroke-dasharray="3 3"/></g>'
     )
+
+
+def frame_title(group: Group, corners: Corners) -> str:
+    """The title of a frame at its upper left, on top of the edges that pass there."""
+    title = clipped(group.title, LONGEST_TITLE)
+    text = grounded(corners[0] + 6, corners[1] + 11, title, FRAME_SIZE)
+    return f'<g class="frame">{text}</g>'
 
 
 def box_text(box: Box) -> list[str]:
@@ -273,75 +303,6 @@ def box_mark(box: Box, lines: Sequence[str], spot: Spot) -> str:
             f'<text x="{number(spot.x)}" y="{y}" text-anchor="middle"{words}>{xml(line)}</text>'
         )
     return "".join([*marks, "</g>"])
-
-
-def edge_mark(plan: Layout, route: Sequence[Link], edge: Edge, *, upward: bool = False) -> str:
-    """One edge: down its bends to an arrowhead, and how often the value is used."""
-    start = plan.spots[route[0].source]
-    x, y = start.x, start.y + start.height / 2
-    path = [f"M{number(x)} {number(y + 8 if upward else y)}"]
-    first = x, y
-    for piece in route:
-        target = plan.spots[piece.target]
-        to_x = target.x + piece.port
-        to_y = target.y - target.height / 2 - (0 if target.is_bend or upward else 8)
-        row_end = plan.row_ends[plan.spots[piece.source].row]  # past taller boxes, straight down
-        if row_end > y + 1:
-            path.append(f"V{number(row_end)}")
-            y = row_end
-        if abs(to_x - x) < 0.5:
-            path.append(f"V{number(to_y)}")
-        else:
-            middle = number((y + to_y) / 2)
-            path.append(
-                f"C{number(x)} {middle} {number(to_x)} {middle} {number(to_x)} {number(to_y)}"
-            )
-        x, y = to_x, to_y
-    tip = arrow_head(*first, up=True) if upward else arrow_head(x, y + 8)
-    return edge_text(edge, "".join(path), tip, x, y)
-
-
-def arrow_head(x: float, y: float, *, up: bool = False) -> str:
-    """The points of an arrowhead whose tip is at a place."""
-    back = y + 8 if up else y - 8
-    return f"{number(x)},{number(y)} {number(x - 4)},{number(back)} {number(x + 4)},{number(back)}"
-
-
-def edge_text(edge: Edge, path: str, tip: str, x: float, y: float) -> str:
-    """The marks of an edge with a path."""
-    ink = LIGHT.bad if edge.bad else LIGHT.line
-    thick = width(edge) + (1.2 if edge.bad else 0)
-    dashes = ' stroke-dasharray="5 4"' if edge.loop else ""
-    dashes = ' stroke-dasharray="1 5"' if edge.gone else dashes
-    label = ""
-    if edge.count > 1:
-        label = (
-            f'<text x="{number(x + 7)}" y="{number(y + 1)}" fill="{LIGHT.quiet}">'
-            f"{multiplicity(edge)}</text>"
-        )
-    names = "edge" + (" bad" if edge.bad else "") + (" loop" if edge.loop else "")
-    return (
-        f'<g class="{names}" data-from="{xml(edge.source)}" data-to="{xml(edge.target)}">'
-        f'<path d="{path}" fill="none" stroke="{ink}" stroke-width="{thick:.1f}"{dashes}/>'
-        f'<polygon points="{tip}" fill="{ink}"/>{label}</g>'
-    )
-
-
-def loop_mark(source: Spot, target: Spot, out: float, edge: Edge) -> str:
-    """What one step hands to the next: a dashed line round the right side, back up."""
-    x, y = source.x + source.width / 2, source.y
-    to_x, to_y = target.x + target.width / 2 + 8, target.y
-    if source is target:
-        y, to_y = y + source.height / 4, to_y - source.height / 4
-    turn = min(8.0, abs(y - to_y) / 2) * (1 if to_y > y else -1)
-    path = (
-        f"M{number(x)} {number(y)}H{number(out - 8)}Q{number(out)} {number(y)} {number(out)} "
-        f"{number(y + turn)}V{number(to_y - turn)}Q{number(out)} {number(to_y)} "
-        f"{number(out - 8)} {number(to_y)}H{number(to_x)}"
-    )
-    points = [(to_x - 8, to_y), (to_x, to_y - 4), (to_x, to_y + 4)]
-    tip = " ".join(f"{number(a)},{number(b)}" for a, b in points)
-    return edge_text(edge, path, tip, out - 3, (y + to_y) / 2)
 
 
 def legend_marks(graph: Graph, wide: float) -> tuple[list[str], float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .dot import short_heading
 from .graph import LEAVES, Box, Graph
 from .palette import SIGNS
 from .views import halves
@@ -105,7 +106,7 @@ def entry(box: Box) -> str:
     """All of a box on one line."""
     signs = "".join(f"{SIGNS[mark].sign} " for mark in box.marks if box.role != "idle")
     number = f"#{box.pair} " if box.pair else ""
-    parts = [f"{signs}{number}{clipped(box.heading)}", *box.lines]
+    parts = [f"{signs}{number}{clipped(short_heading(box))}", *box.lines]
     if box.constants:
         parts.append(f"{plural(box.constants, 'input')} off the tape")
     if box.kept is None:

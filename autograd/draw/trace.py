@@ -16,6 +16,18 @@ from ..tape import FREED, Node, newest_first
 from ..tensor import Parameter, Tensor
 from .tracer import Facts, known
 
+# What users call ops that have another name here, where nobody saw what they wrote.
+KNOWN_AS = {
+    "affine": "linear", "linear_map": "linear", "power": "pow",
+    "gelu_erf": "gelu", "gelu_tanh": "gelu",
+    "clamp_between": "clamp", "clamp_to": "clamp", "variance": "var", "product": "prod",
+    "length": "norm", "running_sum": "cumsum", "running_product": "cumprod",
+    "cross_entropy_of_classes": "cross_entropy", "squared_error": "mse_loss",
+    "norm_of_rows": "layer_norm", "norm_of_groups": "group_norm", "norm_of_channels": "batch_norm",
+    "attend": "scaled_dot_product_attention",
+}  # fmt: skip
+LINEAR = ("affine", "linear_map")  # a product inside another function is still a product
+
 
 class Trace:
     """The nodes a list of roots was computed from, oldest first; a node's index is its identity.
@@ -58,6 +70,13 @@ class Trace:
     def facts(self, i: int) -> Facts | None:
         """What `tracing` saw of node i."""
         return None if self._facts is None else self._facts[i]
+
+    def title(self, i: int) -> str:
+        """What made node i: the public function that was called, where that was seen, or its op."""
+        facts, op = self.facts(i), self.nodes[i].op
+        name = "" if op is None else op.name
+        seen = facts.function if facts is not None else ""
+        return KNOWN_AS.get(name, name) if not seen or name in LINEAR else seen
 
     @property
     def watched(self) -> bool:

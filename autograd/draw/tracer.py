@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
 import threading
 import weakref
@@ -33,6 +34,7 @@ MACHINERY = frozenset(
     f"{PACKAGE}.autograd.{name}"
     for name in ("call", "op", "declare", "promotion", "tape", "anomaly", "draw.tracer")
 )
+INNER_CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Facts:
     calls: tuple[Call, ...]  # the modules whose forward was running, outermost first
     site: int  # one number for all callers and the instructions they were at
     place: tuple[str, int, str] | None  # file, line and function of the user's own code
+    function: str  # the public function the op was called by, the op's own name if it is public
     seconds: float  # since the op before it
     made: Values | None
     outside: tuple[Outside | None, ...]  # for each input
@@ -111,8 +114,8 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
     >>> x = rg.ones(2, requires_grad=True)
     >>> with rg.tracing():
     ...     y = (x * 0).log()
-    >>> print(rg.draw(y, names={"x": x}).note)
-    inf arises in log (n2) and reaches the output
+    >>> print(rg.draw(y, names={"x": x}).note)  # doctest: +ELLIPSIS
+    inf arises in log (n2) and reaches the output, at ...
     """
 
     def __init__(self, *models: Any, inputs: Mapping[str, Any] | None = None):
@@ -132,6 +135,7 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
         self._broken: tuple[int, tuple[Call, ...]] = 0, ()  # the id of an error, and where it rose
         self._counts: Counter[str] = Counter()
         self._swapped: list[tuple[Any, Any]] = []
+        self._public = public_names()
         self._floor: FrameType | None = None
 
     def _name(self, name: str, value: Any) -> None:
@@ -220,32 +224,53 @@ class tracing:  # noqa: N801 - a mode, spelled as its siblings
                 continue
             name = self._named.get(id(owner(array)), "")
             outside.append(Outside(name, array.shape, array.dtype, values_of(array)))
-        site, place = self._stack(frame)
+        site, place, function = self._stack(frame)
+        function = function or named_by_layer(self._calls, self._public)
         known[node] = Facts(
             tuple(self._calls),
             site,
             place,
+            function,
             seconds,
             None if made is None else values_of(made),
             tuple(outside),
         )
         self._last = perf_counter()
 
-    def _stack(self, start: FrameType) -> tuple[int, tuple[str, int, str] | None]:
-        """Every caller up to the block, and the nearest one outside the package."""
+    def _stack(self, start: FrameType) -> tuple[int, tuple[str, int, str] | None, str]:
+        """Every caller up to the block; the nearest outside the package; the public function."""
         site: list[tuple[int, int]] = []
-        place = None
-        inside = True
+        place, function = None, ""
+        inside, layer = True, False  # of the block; at the layer, or the user, that called it
         frame: FrameType | None = start
         while frame is not None and (inside or place is None):
             name = frame.f_globals.get("__name__", "")
             if inside and name not in MACHINERY:
                 site.append((id(frame.f_code), frame.f_lasti))
-            if place is None and not (name == PACKAGE or name.startswith(PACKAGE + ".")):
+            ours = name == PACKAGE or name.startswith(PACKAGE + ".")
+            layer = layer or not inside or not ours or name == __name__
+            if not layer and not function and frame.f_code.co_name in self._public:
+                function = frame.f_code.co_name
+            if place is None and not ours:
                 place = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
             inside = inside and frame is not self._floor
             frame = frame.f_back
-        return hash(tuple(site)), place
+        return hash(tuple(site)), place, function
+
+
+def public_names() -> frozenset[str]:
+    """What users may call: an op that is not among it is shown by the function that called it."""
+    names: list[str] = []
+    for module in (PACKAGE, f"{PACKAGE}.nn.functional"):
+        known_there = vars(sys.modules[module]) if module in sys.modules else {}
+        names += known_there.get("__all__", known_there)
+    return frozenset([*names, *vars(Tensor)])
+
+
+def named_by_layer(calls: Sequence[Call], public: frozenset[str]) -> str:
+    """The name for an op that a layer calls itself: that of a Linear is linear."""
+    name = INNER_CAPITAL.sub("_", calls[-1].kind).lower() if calls else ""
+    return name if name in public else ""
 
 
 def arrays_of(frame: FrameType, node: Node) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
@@ -285,14 +310,19 @@ def values_of(array: np.ndarray) -> Values | None:
 
 def failure_of(error: BaseException, calls: tuple[Call, ...]) -> Failure | None:
     """The op that raised, from the traceback: the innermost frame that is an op's function."""
-    tb = error.__traceback__
-    op, given, place = "", [], None
+    tb, public = error.__traceback__, public_names()
+    op, function, given, place = "", "", [], None
     while tb is not None:
         frame = tb.tb_frame
         module = frame.f_globals.get("__name__", "")
         if not (module == PACKAGE or module.startswith(PACKAGE + ".")):
             place = frame.f_code.co_filename, tb.tb_lineno, frame.f_code.co_name
-        elif frame.f_code.co_filename.startswith("<call of "):
+            function = ""
+        elif module == __name__:  # a layer begins
+            function = ""
+        elif not op and frame.f_code.co_name in public:
+            function = frame.f_code.co_name
+        if frame.f_code.co_filename.startswith("<call of "):
             op = frame.f_code.co_name
             names = frame.f_code.co_varnames[: frame.f_code.co_argcount]
             given = [frame.f_locals.get(name) for name in names]
@@ -301,6 +331,8 @@ def failure_of(error: BaseException, calls: tuple[Call, ...]) -> Failure | None:
     for x in given:
         flat += x if isinstance(x, (tuple, list)) else [x]
     tensors = [x for x in flat if isinstance(x, Tensor)]
+    if op and op not in public:
+        op = function or named_by_layer(calls, public) or op
     return Failure(
         op or type(error).__name__,
         f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}",

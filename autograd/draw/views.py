@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .graph import Box, Edge, Graph, Group
+from .words import short_number
 
 VIEWS = ("forward", "backward", "both")
 SHOWN_LINKS = 40  # boxes up to which twins are joined by a line
@@ -66,6 +67,8 @@ def gradient(box: Box, pair: int) -> Box:
     """The box of what backward does at a box of the forward graph."""
     notes = [f"sum of {box.fan_in:,} gradients"] if box.fan_in > 1 else []
     notes += [note.removeprefix("in backward ") for note in box.notes if "in backward" in note]
+    if box.norm is not None and not box.heat_text:
+        notes.append(f"norm {short_number(box.norm)}")
     if box.role == "output":
         title = f"gradient of {box.title}"
         notes = ["begins as ones"]
@@ -75,7 +78,7 @@ def gradient(box: Box, pair: int) -> Box:
         title = box.derivative
     else:
         title = f"backward of {box.title}"
-    marks = tuple(mark for mark in box.marks if mark in ("origin", "strange") and notes)
+    marks = tuple(mark for mark in box.marks if mark in ("origin", "strange"))
     if not any("in backward" in note for note in box.notes):
         marks = ()
     return replace(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import rows
+from .. import rows, scores
 from .. import scalar as s
 from ..declare import composite, elementwise, opaque, word
 
@@ -105,67 +105,44 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
 @opaque(
     d_x=lambda g, out, dim: s.softmax_slope(g, out, dim),
     cases=[((2, 3), {"dim": 1}), ((4,), {"dim": 0}), ((2, 3, 2), {"dim": -2})],
-    public=False,
-    method=False,
 )
-def softmax_along(x, /, dim):
-    """``eˣ / Σ eˣ`` along ``dim``."""
-    if not x.size:
-        return x.copy()
-    if rows.suits(x, dim):
-        return rows.softmax(x)
-    # Stretching an array of one element takes NumPy three times as long to begin as a number.
-    axis, keep = dim if x.ndim else None, x.ndim > 1
-    out = np.exp(x - np.maximum.reduce(x, axis, None, None, keep))
-    out /= np.add.reduce(out, axis, None, None, keep)
-    return out
-
-
-@opaque(
-    d_x=lambda g, out, dim: s.log_softmax_slope(g, out, dim),
-    cases=[((2, 3), {"dim": 1}), ((4,), {"dim": 0}), ((2, 3, 2), {"dim": -2})],
-    public=False,
-    method=False,
-)
-def log_softmax_along(x, /, dim):
-    """``x - log Σ eˣ`` along ``dim``."""
-    if not x.size:
-        return x.copy()
-    if rows.suits(x, dim):
-        return rows.log_softmax(x)
-    axis = dim if x.ndim else None
-    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
-
-
-@word
-def softmax_slope(g: Any, out: Any, dim: int) -> Any:
-    """The derivative of `softmax_along`."""
-    return out * (g - (g * out).sum(dim, True))
-
-
-@word
-def log_softmax_slope(g: Any, out: Any, dim: int) -> Any:
-    """The derivative of `log_softmax_along`."""
-    return g - out.exp() * g.sum(dim, True)
-
-
-def _in_float(input: Any, dtype: Any) -> Any:
-    return input if dtype is None else input.to(dtype)
-
-
-@composite()
-def softmax(input: Any, dim: Any = None, *, dtype: Any = None) -> Any:
+def softmax(x, /, dim, *, dtype=None):
     """``eˣ / Σ eˣ`` along ``dim``: positive, and adding up to one.
 
     >>> import retrograd as rg
     >>> rg.softmax(rg.tensor([0.0, 0.0]), dim=0)
     tensor([0.5000, 0.5000])
     """
-    return softmax_along(_in_float(input, dtype), dim)
+    if x.size >= scores.LARGE_ROWS and rows.suits(x, dim):
+        return rows.softmax(x)
+    if not x.size:
+        return x.copy()
+    out = np.exp(x - scores.largest(x, dim))
+    out /= scores.total(out, dim)
+    return out
 
 
-@composite()
-def log_softmax(input: Any, dim: Any = None, *, dtype: Any = None) -> Any:
+@opaque(
+    d_x=lambda g, out, dim: s.log_softmax_slope(g, out, dim),
+    cases=[((2, 3), {"dim": 1}), ((4,), {"dim": 0}), ((2, 3, 2), {"dim": -2})],
+)
+def log_softmax(x, /, dim, *, dtype=None):
     """``log softmax(x)``, computed without leaving the logarithm."""
-    return log_softmax_along(_in_float(input, dtype), dim)
+    if x.size >= scores.LARGE_ROWS and rows.suits(x, dim):
+        return rows.log_softmax(x)
+    if not x.size:
+        return x.copy()
+    shifted = x - scores.largest(x, dim)
+    return shifted - np.log(scores.total(np.exp(shifted), dim))
+
+
+@word
+def softmax_slope(g: Any, out: Any, dim: int) -> Any:
+    """The derivative of `softmax`."""
+    return out * (g - (g * out).sum(dim, True))
+
+
+@word
+def log_softmax_slope(g: Any, out: Any, dim: int) -> Any:
+    """The derivative of `log_softmax`."""
+    return g - out.exp() * g.sum(dim, True)

@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import operator
 import warnings
 from builtins import slice as Slice
 from functools import lru_cache
@@ -71,6 +72,7 @@ def _slicing(name: str) -> Any:
     part.__doc__ = "The part of ``x`` that ints, slices, None and an Ellipsis name."
     cases = [((3, 4), ((Slice(1, 3), None, ...),)), ((3, 4), ((..., 1),))]
     return movement(
+        quickly=operator.getitem,
         d_x=lambda g, x_shape, key: s.part_of(g, x_shape, key),
         cases=cases,
         public=False,

@@ -15,7 +15,7 @@ from .. import scalar as s
 from ..declare import opaque, word
 from ..op import registry
 from ..tensor import wrap
-from .activation import softmax_along
+from .activation import softmax
 
 Array = np.ndarray[Any, Any]
 
@@ -225,7 +225,7 @@ def cross_entropy_slope(
     goal = np.full(x.shape, smoothing / classes, x.array.dtype)
     goal.ravel()[s.places_of(x.shape, target.array)] += 1 - smoothing
     g = s.portion(g, total.shape, reduction)
-    return (softmax_along(x, 1) - wrap(goal)) * (g.unsqueeze(1) if g.array.ndim else g)
+    return (softmax(x, 1) - wrap(goal)) * (g.unsqueeze(1) if g.array.ndim else g)
 
 
 # PyTorch's users know these lines of the tape by other names.

@@ -46,8 +46,8 @@ def mean(x, /, dim=None, keepdim=False, *, dtype=None):
 
     Shape: ``(*, n, *) → (*, *)``, or ``(*, 1, *)`` with ``keepdim``.
     """
-    total = np.add.reduce(x, axis=dim, keepdims=keepdim)
-    return total / x.dtype.type(s.count(x.shape, dim))
+    n = x.size if dim is None else s.count(x.shape, dim)
+    return np.add.reduce(x, dim, x.dtype, None, keepdim) / x.dtype.type(n)
 
 
 @reduction(

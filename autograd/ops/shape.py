@@ -22,7 +22,15 @@ from ..tape import recording
 from ..tensor import Tensor, node_of, wrap
 
 
+def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+    out = x.reshape(shape)
+    if out.shape != shape and min(shape) < -1:
+        raise ValueError("NumPy takes any negative size for one to be inferred")
+    return out
+
+
 @movement(
+    quickly=_reshaped,
     d_x=lambda g, x_shape: s.reshape(g, x_shape),
     cases=[((2, 6), ((3, 4),)), ((4,), (2, 2)), ((2, 3), (-1,))],
 )
@@ -109,7 +117,9 @@ def unpermute(g: Any, dims: tuple[int, ...]) -> Any:
 )
 def transpose(x, /, dim0, dim1):
     """Two axes exchanged."""
-    return s.transpose(x, dim0, dim1) if x.ndim and dim0 != dim1 else x.view()
+    if dim0 == dim1 or not x.ndim:
+        return x.view()
+    return x.T if x.ndim == 2 else x.swapaxes(dim0, dim1)  # which takes twice as long
 
 
 @movement(d_x=lambda g, x_shape: s.sum_to(g, x_shape), cases=[((2, 1), (2, 3)), ((3,), (2, -1))])
@@ -455,12 +465,15 @@ def _each_once(name: str, dims: Any, ndim: int) -> list[int]:
 @composite()
 def t(input: Any) -> Any:
     """The transpose of a matrix; a vector or scalar as it is."""
-    if input.array.ndim > 2:
+    ndim = input.array.ndim
+    if ndim == 2:
+        return transpose(input, 0, 1)
+    if ndim > 2:
         raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {input.array.ndim}D; "
+            f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D; "
             "use transpose(dim0, dim1) or mT"
         )
-    return transpose(input, 0, 1) if input.array.ndim == 2 else reshape(input, input.array.shape)
+    return reshape(input, input.array.shape)
 
 
 @word

@@ -95,7 +95,7 @@ def cosh(x):
     return s.cosh(x)
 
 
-# g - g·out², not g·(1 - out²): NumPy takes 0.3 µs to turn the 1 into an array.
+# g - g·out², not g·(1 - out²): a formula without numbers has none to look up, 0.07 µs less.
 @elementwise(promote="float", d_x=lambda g, out: g - g * out * out)
 def tanh(x):
     """Hyperbolic tangent: squashes the real line into (-1, 1)."""
