@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import kernels, microkernels
+from .assembly import lanes
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
@@ -73,25 +73,6 @@ class Layout(NamedTuple):
     runs: Array
     numbers: Array
     size: int
-
-
-@cache
-def lanes(dtype: str) -> int:
-    """How many numbers a vector of this processor has; 0 where there is no fast path."""
-    if dtype not in ("float32", "float64") or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-        return 0
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        width = 64
-    elif features.get("avx2") and features.get("fma"):
-        width = 32
-    elif features.get("neon"):
-        width = 16
-    else:
-        return 0
-    return width // np.dtype(dtype).itemsize
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import direct, kernels, microkernels
-from .direct import Axis, Sizes, Tile, axes, deal_rows, lanes, layout
+from .assembly import lanes
+from .direct import Axis, Sizes, Tile, axes, deal_rows, layout
 
 Array = np.ndarray[Any, Any]
 

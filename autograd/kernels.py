@@ -43,7 +43,7 @@ from typing import Any
 
 import numpy as np
 
-from . import machine, polynomials, scalar
+from . import assembly, machine, polynomials, scalar
 from .printer import arguments, print_rule
 
 __all__ = ["Elementwise", "cache_folder", "compile", "elementwise", "erf", "launch"]
@@ -185,17 +185,11 @@ def compile(
         return function
     checking = _asked_for("NUMBA_BOUNDSCHECK")  # which is no part of a file's name
     folder = None if checking else cache_folder()
-    path = None
-    if folder is not None:
-        if source is None:
-            source = text_of(function.__code__.co_filename)
-        parts = (_makers(), source, function.__name__, signature, f"{contract} {reorder} {wide}")
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        path = folder / f"{function.__name__}-{digest[:24]}.kernel"
-        payload = _read(path)
-        known = payload and machine.load(payload)
-        if known:
-            return known
+    name = function.__name__
+    source = source or text_of(function.__code__.co_filename)
+    path, found = _kept(folder, name, (source, signature, f"{contract} {reorder} {wide}"))
+    if found:
+        return found
     prepare()
     pickled = None if path is None else path.with_suffix(".numba")
     fast = {flag for flag, wanted in (("contract", contract), ("reassoc", reorder)) if wanted}
@@ -208,6 +202,30 @@ def compile(
                     _write(path, payload)
                 return known
         return _by_numba(function, signature, fast, pickled)
+
+
+def written(name: str, key: tuple[Any, ...], text: Callable[[], str], source: str) -> Any:
+    """The entry of a kernel in LLVM's language, from disk where it is known.
+
+    ``text`` makes its text, of which the file ``source`` and the ``key`` decide everything.
+    """
+    path, found = _kept(cache_folder(), name, (_text_of(source, assembly.__file__), repr(key)))
+    if found:
+        return found
+    payload = machine.assemble(text())
+    if path is not None:
+        _write(path, payload)
+    return machine.load(payload)
+
+
+def _kept(folder: Path | None, name: str, parts: Sequence[str]) -> tuple[Path | None, Any]:
+    """Where a kernel is kept that depends on these texts, and what is there."""
+    if folder is None:
+        return None, None
+    digest = hashlib.sha256("\0".join((_makers(), *parts)).encode()).hexdigest()
+    path = folder / f"{name}-{digest[:24]}.kernel"
+    payload = _read(path)
+    return path, machine.load(payload) if payload else None
 
 
 def _asked_for(variable: str) -> bool:

@@ -266,6 +266,15 @@ def assembled(text: str, names: list[str]) -> list[int]:
     return [engine.get_function_address(name) for name in names]
 
 
+def assemble(text: str) -> bytes:
+    """What `load` takes: the object code of an ``entry`` that is written in LLVM's language."""
+    import llvmlite.binding as llvm
+
+    facts: dict[str, list[Any]] = {"kinds": [], "outside": []}  # its table is its caller's
+    code = _target().emit_object(llvm.parse_assembly(text))
+    return json.dumps(facts).encode() + b"\n" + code  # type: ignore[no-any-return]
+
+
 _engines: list[Any] = []  # what they loaded lives as long as they do
 
 

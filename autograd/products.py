@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import kernels, machine
+from . import kernels, machine, tiles
 
 __all__ = ["LARGE", "Step", "chain", "dot", "each", "matmul"]
 
@@ -194,6 +194,11 @@ def dot(a: Array, b: Array, bias: Array | None = None) -> Array:
     (m, k), (depth, n) = a.shape, b.shape
     if m * n * k < LARGE or depth != k or kind is not b.dtype or kind.char not in "fd":
         return _plus(a.dot(b), bias)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
+    found = tiles.product(a, b, bias)
+    if found is not None:
+        return found
     count = kernels.threads()
     blas = None if count < 2 else _blas()
     sides = _side(a), _side(b)
@@ -201,8 +206,6 @@ def dot(a: Array, b: Array, bias: Array | None = None) -> Array:
         return _plus(a.dot(b), bias)
     if m <= FEW < n and sides[1][0] == TRANSPOSED:  # type: ignore[index]
         return _plus(np.ascontiguousarray(dot(b.T, a.T).T), bias)
-    if bias is not None:
-        bias = np.ascontiguousarray(bias)
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     c = np.empty((m, n), kind)
     size = kind.itemsize

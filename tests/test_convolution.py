@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from retrograd import nn
-from retrograd.autograd import convolving, direct, direct_weight, windows
+from retrograd.autograd import assembly, convolving, direct, direct_weight, windows
 
 NEVER = 1 << 62
 
@@ -133,7 +133,7 @@ def three_products(dtype, n, c, size, f, kernel, stride, padding, dilation, grou
 
 
 def check_kernels(monkeypatch, dtype, plane):
-    if not direct.lanes(dtype):
+    if not assembly.lanes(dtype):
         pytest.skip("this processor has no vectors that the kernels know")
     monkeypatch.setattr(convolving, "WORTH_COMPILING", NEVER)
     expected = three_products(dtype, *plane)

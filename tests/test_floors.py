@@ -16,11 +16,12 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
     "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
-    "machine lowering scores modes",
+    "machine lowering scores modes assembly",
     "attention normalization",
     "scalar format version",
     "printer",
     "kernels",
+    "tiles",
     "microkernels threads windows bands planes recurrence_cells large products rows deferred",
     "recurrence_kernels",
     "direct",

@@ -115,3 +115,21 @@ def test_a_large_layer_is_right_in_both_directions():
     )
     np.testing.assert_allclose(x.grad.numpy(), ones @ weight, atol=1e-4)
     np.testing.assert_allclose(layer.weight.grad.numpy(), ones.T @ x.detach().numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [31, 33, 65, 500])
+@pytest.mark.parametrize("rows", [1, 7, 8, 10, 31, 33, 65, 130])
+def test_products_of_awkward_sizes(rows, width, dtype):
+    random = np.random.default_rng(0)
+    depth = -(-products.LARGE // (rows * width)) + 17
+    for m, k, n in [(rows, depth, width), (width, depth, rows), (rows, width, depth)]:
+        a, b = (random.standard_normal(s).astype(dtype) for s in ((m, k), (k, n)))
+        bias = random.standard_normal(n).astype(dtype)
+        expected = a.astype("f8") @ b.astype("f8") + bias
+        for left in (a, np.asfortranarray(a), np.repeat(a, 2, 1)[:, ::2]):
+            for right in (b, np.asfortranarray(b)):
+                got = products.dot(left, right, bias)
+                assert got.shape == (m, n)
+                np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-6 * k)
+                assert (products.dot(left, right, bias) == got).all()

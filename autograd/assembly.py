@@ -1,0 +1,184 @@
+"""What kernels in LLVM's own language are written with: values, blocks, loops, and vectors.
+
+A `Writer` collects the lines.  A value is its name, a string, and so is a number that is known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+
+__all__ = ["Writer", "lanes"]
+
+
+@cache
+def lanes(dtype: str) -> int:
+    """How many numbers a vector of this processor has; 0 where there is no fast path."""
+    if dtype not in ("float32", "float64") or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return 0
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        width = 64
+    elif features.get("avx2") and features.get("fma"):
+        width = 32
+    elif features.get("neon"):
+        width = 16
+    else:
+        return 0
+    return width // np.dtype(dtype).itemsize
+
+
+class Writer:
+    """The text of functions on numbers of one type, and on vectors of ``lanes`` of them."""
+
+    def __init__(self, dtype: str, lanes: int):
+        self.number = {"float32": "float", "float64": "double"}[dtype]
+        self.size = np.dtype(dtype).itemsize
+        self.lanes = lanes
+        self.vector = f"<{lanes} x {self.number}>"
+        self._fma = f"@llvm.fma.v{lanes}f{8 * self.size}"
+        v = self.vector
+        self.lines = [f"declare {v} {self._fma}({v}, {v}, {v})"]
+        self._names = 0
+        self._block = "0"
+
+    def define(self, head: str, body: Callable[[], object], result: str = "void") -> None:
+        """A function, whose body is what ``body`` writes."""
+        self.lines.append(f"define {head} {{")
+        self._block = "0"
+        body()
+        self.lines += [f"  ret {result}", "}"]
+
+    def do(self, text: str) -> None:
+        """An instruction without a result."""
+        self.lines.append(f"  {text}")
+
+    def let(self, text: str) -> str:
+        """The result of an instruction."""
+        name = self._name()
+        self.do(f"{name} = {text}")
+        return name
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"%v{self._names}"
+
+    def _begin(self, block: str) -> None:
+        self.lines.append(f"{block[1:]}:")
+        self._block = block[1:]
+
+    # ------------------------------------------------------------ numbers and memory
+
+    def add(self, a: str, b: str | int) -> str:
+        return self.let(f"add i64 {a}, {b}")
+
+    def sub(self, a: str, b: str | int) -> str:
+        return self.let(f"sub i64 {a}, {b}")
+
+    def mul(self, a: str, b: str | int) -> str:
+        return self.let(f"mul i64 {a}, {b}")
+
+    def smaller(self, a: str | int, b: str) -> str:
+        return self.select(self.let(f"icmp slt i64 {a}, {b}"), f"i64 {a}", f"i64 {b}")
+
+    def larger(self, a: str, b: str | int) -> str:
+        return self.select(self.let(f"icmp sgt i64 {a}, {b}"), f"i64 {a}", f"i64 {b}")
+
+    def select(self, condition: str, a: str, b: str) -> str:
+        return self.let(f"select i1 {condition}, {a}, {b}")
+
+    def at(self, pointer: str, index: str | int) -> str:
+        """Where an element of an array is."""
+        return self.let(f"getelementptr {self.number}, ptr {pointer}, i64 {index}")
+
+    def load(self, pointer: str) -> str:
+        """The vector that begins at an element."""
+        return self.let(f"load {self.vector}, ptr {pointer}, align {self.size}")
+
+    def store(self, value: str, pointer: str) -> None:
+        self.do(f"store {self.vector} {value}, ptr {pointer}, align {self.size}")
+
+    def splat(self, pointer: str) -> str:
+        """A vector of one number."""
+        number = self.let(f"load {self.number}, ptr {pointer}")
+        first = self.let(f"insertelement {self.vector} poison, {self.number} {number}, i32 0")
+        return self.shuffle(first, "poison", [0] * self.lanes)
+
+    def shuffle(self, a: str, b: str, places: Sequence[int]) -> str:
+        """Lanes of two vectors; those of the second are counted on."""
+        mask = ", ".join(f"i32 {place}" for place in places)
+        v = self.vector
+        return self.let(f"shufflevector {v} {a}, {v} {b}, <{self.lanes} x i32> <{mask}>")
+
+    def fma(self, a: str, b: str, c: str) -> str:
+        v = self.vector
+        return self.let(f"call {v} {self._fma}({v} {a}, {v} {b}, {v} {c})")
+
+    def turned(self, rows: Sequence[str]) -> list[str]:
+        """As many vectors as they have lanes, with rows and columns exchanged."""
+        rows, n, step = list(rows), self.lanes, 1
+        while step < n:
+            low = [j - step + n if j & step else j for j in range(n)]
+            high = [j + n if j & step else j + step for j in range(n)]
+            for i in range(n):
+                if not i & step:
+                    a, b = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = self.shuffle(a, b, low), self.shuffle(a, b, high)
+            step *= 2
+        return rows
+
+    # ------------------------------------------------------------ the way through the blocks
+
+    def loop(
+        self,
+        start: str | int,
+        stop: str,
+        step: int,
+        body: Callable[..., Sequence[str] | None],
+        carried: Sequence[tuple[str, str]] = (),
+    ) -> Sequence[str]:
+        """``for i in range(start, stop, step): carried = body(i, *carried)``, at least one turn.
+
+        What is carried is given with its type; returned is what the last turn made of it.
+        """
+        turn, done = self._name(), self._name()
+        before = self._block
+        self.do(f"br label {turn}")
+        self._begin(turn)
+        i = self._name()
+        names = [self._name() for _ in carried]
+        place = len(self.lines)
+        made = body(i, *names) or ()
+        following = self.add(i, step)
+        end = self._block
+        phis = [(i, "i64", start, following)]
+        phis += [(n, t, v, m) for n, (t, v), m in zip(names, carried, made, strict=True)]
+        self.lines[place:place] = [
+            f"  {name} = phi {kind} [ {first}, %{before} ], [ {later}, %{end} ]"
+            for name, kind, first, later in phis
+        ]
+        more = self.let(f"icmp slt i64 {following}, {stop}")
+        self.do(f"br i1 {more}, label {turn}, label {done}")
+        self._begin(done)
+        return made
+
+    def when(
+        self,
+        condition: str,
+        body: Callable[[], object],
+        otherwise: Callable[[], object] | None = None,
+    ) -> None:
+        """``if condition: body()``, and what else."""
+        yes, no, done = self._name(), self._name(), self._name()
+        self.do(f"br i1 {condition}, label {yes}, label {no if otherwise else done}")
+        for block, write in ((yes, body), (no, otherwise)):
+            if write is not None:
+                self._begin(block)
+                write()
+                self.do(f"br label {done}")
+        self._begin(done)
