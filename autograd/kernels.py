@@ -1,13 +1,10 @@
-"""Compiled loops: how they are compiled, kept on disk, and shared out among threads.
+"""Compiled loops: how they are compiled, and shared out among threads.
 
 Numba and LLVM take a third of a second to load, so nothing here imports them before the first
 kernel is asked for.  A kernel has one signature with read-only inputs, which serves writable and
 read-only arrays alike; its arguments are contiguous, which its caller sees to.
 
-Compiled kernels are kept in a folder that only this user may write to, because they are executed.
-One file is one kernel: a checksum, then machine code (`machine`), or Numba's pickle for a kernel
-that calls more than the C library; its name says of what source, by which versions, for which
-processor.  A file that does not fit its checksum is written anew.
+What was compiled is kept on disk (`cache`).
 
 Threads are Python's own, and kernels run without the interpreter's lock.  Numba's ``parallel=True``
 deals out the work beforehand, and waits for every thread: where another program has one of two
@@ -23,20 +20,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-import pickle
-import platform
 import queue
-import stat
 import sys
-import tempfile
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -44,115 +35,13 @@ from typing import Any
 import numpy as np
 
 from . import assembly, machine, polynomials, scalar
+from .cache import Pickled, cache_folder, makers, read, text_of, write
 from .printer import arguments, print_rule
 
-__all__ = ["Elementwise", "cache_folder", "compile", "elementwise", "erf", "launch"]
+__all__ = ["Elementwise", "compile", "elementwise", "erf", "launch"]
 __all__ += ["launch_pieces", "share", "threads"]
 
 Array = np.ndarray[Any, Any]
-
-# ---------------------------------------------------------------- on disk
-
-
-def wanted_folder() -> Path:
-    """Where compiled kernels should be kept: ``RETROGRAD_CACHE``, or as XDG says."""
-    chosen = os.environ.get("RETROGRAD_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "retrograd-kernels"
-
-
-@lru_cache(maxsize=1)
-def cache_folder() -> Path | None:
-    """The folder of compiled kernels, made if need be; None where there is no safe one.
-
-    Warns where others could have put files there, because loading them would execute them.
-    """
-    try:
-        folder = wanted_folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _only_ours(folder.stat()):
-            return folder
-    except (OSError, RuntimeError):  # a home that is read-only, or none at all
-        return None
-    warnings.warn(
-        f"{folder} can be written by others, so compiled kernels are not kept there: "
-        f"run chmod go-w {folder}, or set RETROGRAD_CACHE to a folder of your own",
-        UserWarning,
-        stacklevel=2,
-    )
-    return None
-
-
-def _only_ours(status: os.stat_result) -> bool:
-    if sys.platform == "win32":
-        return True
-    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _read(path: Path) -> bytes | None:
-    """What a file of the cache holds; None where it is missing or damaged."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    checksum, payload = content[:32], content[32:]
-    return payload if hashlib.sha256(payload).digest() == checksum else None
-
-
-def _write(path: Path, payload: bytes) -> None:
-    """Write a file of the cache under another name, then move it into place."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with open(handle, "wb") as file:
-            file.write(hashlib.sha256(payload).digest() + payload)
-        os.replace(temporary, path)
-    except OSError:  # read-only or full: the next process compiles again
-        return
-
-
-class _Pickled:
-    """A kernel that needs Numba to run: its file, as what Numba's dispatcher asks of a cache."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.cache_path = str(path.parent)
-
-    def load_overload(self, signature: Any, context: Any) -> Any:
-        """The compiled function; None where the file is missing or damaged."""
-        payload = _read(self.path)
-        if payload is None:
-            return None
-        from numba.core.compiler import CompileResult
-
-        context.refresh()
-        return CompileResult._rebuild(context, *pickle.loads(payload))
-
-    def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Write the file, for the next process."""
-        from numba.core.serialize import dumps
-
-        _write(self.path, dumps(compiled._reduce()))
-
-
-@lru_cache(maxsize=1)
-def _makers() -> str:
-    """Everything a compiled kernel depends on beside its source."""
-    import llvmlite.binding as llvm
-
-    features = ",".join(sorted(k for k, v in llvm.get_host_cpu_features().items() if v))
-    cpu = f"{llvm.get_host_cpu_name()} {features} {os.environ.get('NUMBA_CPU_NAME', '')}"
-    numba = Path(find_spec("numba").origin).with_name("_version.py")  # type: ignore[union-attr,arg-type]
-    versions = f"{sys.version} {np.__version__} {numba.read_text()} {llvm.llvm_version_info}"
-    lowering = str(Path(__file__).with_name("lowering.py"))
-    ours = text_of(__file__, polynomials.__file__, machine.__file__, lowering)
-    return f"{versions} {platform.platform()} {cpu} {ours}"
-
-
-def text_of(*files: str) -> str:
-    """The text of files, one after the other."""
-    return "".join(Path(file).read_text("utf-8") for file in files)
-
 
 # ---------------------------------------------------------------- compiling
 
@@ -199,7 +88,7 @@ def compile(
             known = payload and machine.load(payload)
             if payload and known:
                 if path is not None:
-                    _write(path, payload)
+                    write(path, payload)
                 return known
         return _by_numba(function, signature, fast, pickled)
 
@@ -209,12 +98,12 @@ def written(name: str, key: tuple[Any, ...], text: Callable[[], str], source: st
 
     ``text`` makes its text, of which the file ``source`` and the ``key`` decide everything.
     """
-    path, found = _kept(cache_folder(), name, (_text_of(source, assembly.__file__), repr(key)))
+    path, found = _kept(cache_folder(), name, (text_of(source, assembly.__file__), repr(key)))
     if found:
         return found
     payload = machine.assemble(text())
     if path is not None:
-        _write(path, payload)
+        write(path, payload)
     return machine.load(payload)
 
 
@@ -222,9 +111,9 @@ def _kept(folder: Path | None, name: str, parts: Sequence[str]) -> tuple[Path | 
     """Where a kernel is kept that depends on these texts, and what is there."""
     if folder is None:
         return None, None
-    digest = hashlib.sha256("\0".join((_makers(), *parts)).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join((makers(), *parts)).encode()).hexdigest()
     path = folder / f"{name}-{digest[:24]}.kernel"
-    payload = _read(path)
+    payload = read(path)
     return path, machine.load(payload) if payload else None
 
 
@@ -252,7 +141,7 @@ def _by_numba(
 
     kernel = numba.njit(error_model="numpy", nogil=True, fastmath=fast or False)(function)
     if path is not None:
-        kernel._cache = _Pickled(path)
+        kernel._cache = Pickled(path)
     kernel.compile(signature)
     kernel.disable_compile()
     return kernel

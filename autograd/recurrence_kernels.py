@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import kernels, machine, recurrence_cells, version
+from .cache import text_of
 
 Array = np.ndarray[Any, Any]
 Steps = tuple[int, ...]
@@ -212,7 +213,7 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
         signature = f"void({r}, {wide}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {w})"
     else:
         signature = f"void({r}, {wide}, {w}, {wide}, {r}, {places}, {w}, {w}, {w}, {w}, {w}, {w})"
-    source = kernels.text_of(__file__, recurrence_cells.__file__)
+    source = text_of(__file__, recurrence_cells.__file__)
     kernel = kernels.compile(made, signature, contract=True, source=source, prepare=prepare)
     # For the day the loop is Python's; machine code does not warn.
     return kernel if isinstance(kernel, machine.Machine) else np.errstate(all="ignore")(kernel)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import call, kernels, scalar, threads
+from .cache import cache_folder, wanted_folder
 from .op import Op, registry
 from .printer import print_body, print_rule
 
@@ -97,9 +98,9 @@ def _matrix_library() -> str:
 
 
 def _cache() -> str:
-    folder = kernels.cache_folder()
+    folder = cache_folder()
     if folder is None:
-        return f"none: {kernels.wanted_folder()} is not safe, or cannot be written"
+        return f"none: {wanted_folder()} is not safe, or cannot be written"
     files = [f for f in folder.iterdir() if f.suffix == ".kernel"]
     size = sum(f.stat().st_size for f in files)
     return f"{folder}, {len(files)} kernels, {size / 1e6:.1f} MB"

@@ -31,7 +31,7 @@ def test_info_as_json(capsys):
 
 def test_info_without_graphviz_a_cache_or_data(monkeypatch):
     monkeypatch.setattr(report.shutil, "which", lambda name: None)
-    monkeypatch.setattr(report.kernels, "cache_folder", lambda: None)
+    monkeypatch.setattr(report, "cache_folder", lambda: None)
     monkeypatch.delenv("RETROGRAD_DATA", raising=False)
     found = report.facts()
     assert "no dot program" in found["graphviz"]

@@ -14,7 +14,7 @@ import threading
 import numpy as np
 import pytest
 import retrograd as rg
-from retrograd.autograd import kernels, large, polynomials
+from retrograd.autograd import cache, kernels, large, polynomials
 from retrograd.autograd.op import registry
 
 from .cases import NUMBERS
@@ -39,9 +39,9 @@ def run(program, cache, *, expect=0, **environment):
 def folder(tmp_path, monkeypatch):
     """A cache folder of this test's own."""
     monkeypatch.setenv("RETROGRAD_CACHE", str(tmp_path / "cache"))
-    kernels.cache_folder.cache_clear()
+    cache.cache_folder.cache_clear()
     yield tmp_path / "cache"
-    kernels.cache_folder.cache_clear()
+    cache.cache_folder.cache_clear()
 
 
 def fresh_erf():
@@ -508,7 +508,7 @@ def test_nothing_damaged_is_unpickled(folder, monkeypatch):
     fresh_erf()(np.ones(3, np.float32))
     (file,) = files(folder)
     file.write_bytes(file.read_bytes()[:32] + b"cos\nsystem\n(S'false'\ntR.")
-    monkeypatch.setattr(kernels.pickle, "loads", None)  # would raise if it were called
+    monkeypatch.setattr(cache.pickle, "loads", None)  # would raise if it were called
     assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
 
 
@@ -517,25 +517,25 @@ def test_a_folder_that_others_may_write_to_is_refused(folder):
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.warns(UserWarning, match="can be written by others"):
-        assert kernels.cache_folder() is None
+        assert cache.cache_folder() is None
     assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 def test_the_folder_is_for_this_user_alone(folder):
-    assert kernels.cache_folder() == folder
+    assert cache.cache_folder() == folder
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_where_no_folder_can_be_made(folder):
     folder.parent.joinpath("cache").write_text("a file, no folder")
-    assert kernels.cache_folder() is None
+    assert cache.cache_folder() is None
     assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
 
 
 def test_where_nothing_can_be_written(folder, monkeypatch):
-    kernels.cache_folder()
+    cache.cache_folder()
 
     def full(*args, **options):
         raise OSError("No space left on device")
