@@ -540,7 +540,7 @@ def test_where_nothing_can_be_written(folder, monkeypatch):
     def full(*args, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(kernels.tempfile, "mkstemp", full)
+    monkeypatch.setattr(cache.tempfile, "mkstemp", full)
     assert fresh_erf()(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
     assert files(folder) == []
 
