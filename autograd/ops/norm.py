@@ -82,7 +82,7 @@ def norm_of_channels(x, weight, bias, /, plan):
     """Channels with mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015)."""
     _checked(x, weight, bias)
     if loops.quick(x, plan):
-        return loops.forward_of_runs(x, weight, bias, plan)
+        return loops.forward_of_channels(x, weight, bias, plan)
     return normalized(x, weight, bias, plan)
 
 
@@ -137,7 +137,7 @@ def _in_one_pass(op: Any, backward: Callable[..., tuple[Array, Array, Array]]) -
 
 _in_one_pass(registry["norm_of_rows"], loops.backward_of_rows)
 _in_one_pass(registry["norm_of_groups"], loops.backward_of_runs)
-_in_one_pass(registry["norm_of_channels"], loops.backward_of_runs)
+_in_one_pass(registry["norm_of_channels"], loops.backward_of_channels)
 
 
 # ---------------------------------------------------------------- gradients of gradients
