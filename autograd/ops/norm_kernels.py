@@ -1,5 +1,7 @@
 """The compiled loops of normalisation: one pass out, one pass back, nothing written in between.
 
+A gradient is allocated in its own shape: a leaf takes an array that is no view as it is.
+
 `Rows` serves layers that normalise contiguous rows with a weight for each element of a row.
 `Runs` serves those with a weight for each channel, where what is normalised together are runs of
 contiguous elements: of one channel in all samples, or of one group of channels in one sample.
@@ -131,13 +133,13 @@ def backward_of_rows(
     kernel = _compiled(norm_rows_back, x.dtype.name, "p r2 r2 r1 r1 r1 f i i w2 w2 w2")
     given = (flat(g, plan.view), flat(x, plan.view), flat(weight, (width,)), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), plan.centred)  # fmt: skip
-    d_x = np.empty(plan.view, x.dtype)
+    d_x = np.empty(x.shape, x.dtype)
     length = min(-(-rows // 8), ROWS)  # by the size alone: the bits do not depend on threads
     parts = -(-rows // length)
     sums = np.zeros((2, parts, width), x.dtype)
-    kernels.launch_pieces(kernel, parts, *given, length, d_x, *sums)
+    kernels.launch_pieces(kernel, parts, *given, length, d_x.reshape(plan.view), *sums)
     d_weight, d_bias = np.add.reduce(sums, 1)
-    return d_x.reshape(x.shape), d_weight, d_bias
+    return d_x, d_weight, d_bias
 
 
 # ---------------------------------------------------------------- runs
@@ -246,11 +248,11 @@ def backward_of_runs(
     kernel = _compiled(norm_runs_back, x.dtype.name, "p r3 r3 r2 r1 r1 f i i w3 w2 w2")
     given = (flat(g, shape), flat(x, shape), flat(weight, (groups, shape[1])), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), groups, by_channel)  # fmt: skip
-    d_x = np.empty(shape, x.dtype)
+    d_x = np.empty(x.shape, x.dtype)
     sums, along = np.empty((2, *shape[:2]), x.dtype)
-    kernels.launch_pieces(kernel, pieces, *given, d_x, sums, along)
+    kernels.launch_pieces(kernel, pieces, *given, d_x.reshape(shape), sums, along)
     d_bias, d_weight = (np.add.reduce(s.reshape(-1, weight.size), 0) for s in (sums, along))
-    return d_x.reshape(x.shape), d_weight, d_bias
+    return d_x, d_weight, d_bias
 
 
 # ---------------------------------------------------------------- columns
@@ -366,11 +368,11 @@ def backward_of_columns(
     scale = 1 / np.sqrt(var.reshape(-1) + plan.eps)
     d_bias, d_weight = sums_of_columns(g, x, mean, scale, plan)
     each = mean, d_weight * scale / plan.shared, d_bias / plan.shared, weight.reshape(-1) * scale
-    d_x = np.empty((n, width), x.dtype)
+    d_x = np.empty(x.shape, x.dtype)
     kernel = _compiled(column_slopes, x.dtype.name, "r2 r2 r1 r1 r1 r1 w2")
     given = flat(g, (n, width)), flat(x, (n, width))
-    _by_row(kernel, 2, *given, *(_stretched(a, plan, x.dtype) for a in each), d_x)
-    return d_x.reshape(x.shape), d_weight, d_bias
+    _by_row(kernel, 2, *given, *(_stretched(a, plan, x.dtype) for a in each), d_x.reshape(n, width))
+    return d_x, d_weight, d_bias
 
 
 # ---------------------------------------------------------------- channels
