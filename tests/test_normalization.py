@@ -86,12 +86,14 @@ def test_gradients_of_both_orders(function):
     directional(gradient, [g, *inputs], tolerance=1e-5)
 
 
+RUNNING = rg.linspace(0.5, 2, 7, dtype=rg.float64)
 LARGE = {
     "rows": (lambda x, w, b: F.layer_norm(x, x.shape[1:], w, b), (131, 257), (257,)),
     "root mean square": (lambda x, w, b: F.rms_norm(x, x.shape[1:], w) + b, (131, 257), (257,)),
     "channels": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (9, 7, 603), (7,)),
     "columns": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (301, 127), (127,)),
     "short runs": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (1203, 7, 5), (7,)),
+    "running": (lambda x, w, b: F.batch_norm(x, RUNNING, RUNNING, w, b), (1203, 7, 5), (7,)),
     "groups": (lambda x, w, b: F.group_norm(x, 2, w, b), (9, 6, 703), (6,)),
 }
 
@@ -138,6 +140,7 @@ total = total + F.batch_norm(x, None, None, w, b, True).sin().sum()
 total = total + F.group_norm(x, 2, w, b).sin().sum()
 columns = x.repeat(1, 1, 3).reshape(57, 4, 3)
 total = total + F.batch_norm(columns, None, None, w, b, True).sin().sum()
+total = total + F.batch_norm(columns, rg.zeros(4), rg.ones(4), w, b).sin().sum()
 q = x.reshape(3, 1, 4, 19)
 total = total + F.scaled_dot_product_attention(q, q, q, is_causal=True).sin().sum()
 total = total + F.scaled_dot_product_attention(q, q, q, rg.zeros(4, 4), 0.5).sin().sum()

@@ -38,6 +38,11 @@ def quick(x: Array, plan: Plan) -> bool:
     return len(plan.view) == 2 or plan.view[-1] >= LEAST
 
 
+def in_columns(x: Array, plan: Plan) -> bool:
+    """Whether the kernels of columns are for this input, which is normalised by channels."""
+    return plan.view[2] < LEAST and quick(x, plan)
+
+
 def flat(x: Array, shape: tuple[int, ...]) -> Array:
     """A contiguous array of this shape with the same elements."""
     return np.ascontiguousarray(x).reshape(shape)
@@ -322,7 +327,8 @@ def forward_of_columns(x: Array, weight: Array, bias: Array, plan: Plan) -> tupl
     """The output of a normalisation of channels in short runs, the means and the variances."""
     n, width, length = _matrix(plan)
     parts, channels = -(-n // length), plan.view[1:]
-    x2 = flat(x, (n, width))
+    x = np.ascontiguousarray(x)
+    x2 = x.reshape(n, width)
     means, squares = np.zeros((2, parts, width), x.dtype)
     kernel = _compiled(column_moments, x.dtype.name, "p r2 i w2 w2")
     kernels.launch_pieces(kernel, parts, x2, length, means, squares)
@@ -333,17 +339,23 @@ def forward_of_columns(x: Array, weight: Array, bias: Array, plan: Plan) -> tupl
     means *= means
     var = (count.T @ means + np.add.reduce(squares, 0, "float64")).reshape(channels).sum(1)
     mean, var = mean.astype(x.dtype), (var / plan.shared).astype(x.dtype)
-    out = line_of_columns(x2, mean, weight.reshape(-1) / np.sqrt(var + plan.eps), bias, plan)
-    return out.reshape(x.shape), mean.reshape(1, -1, 1), var.reshape(1, -1, 1)
+    out = line_of_columns(x, mean, weight.reshape(-1) / np.sqrt(var + plan.eps), bias, plan)
+    return out, mean.reshape(1, -1, 1), var.reshape(1, -1, 1)
 
 
 def line_of_columns(x: Array, mean: Array, factor: Array, shift: Array, plan: Plan) -> Array:
     """``(x - mean) · factor + shift`` with numbers of their own for each channel."""
     x2 = flat(x, _matrix(plan)[:2])
-    out = np.empty_like(x2)
+    out = np.empty(x.shape, x.dtype)
     kernel = _compiled(column_lines, x.dtype.name, "r2 r1 r1 r1 w2")
-    _by_row(kernel, 1, x2, *(_stretched(a, plan, x.dtype) for a in (mean, factor, shift)), out)
-    return out.reshape(x.shape)
+    _by_row(
+        kernel,
+        1,
+        x2,
+        *(_stretched(a, plan, x.dtype) for a in (mean, factor, shift)),
+        out.reshape(x2.shape),
+    )
+    return out
 
 
 def sums_of_columns(
@@ -373,6 +385,16 @@ def backward_of_columns(
     given = flat(g, (n, width)), flat(x, (n, width))
     _by_row(kernel, 2, *given, *(_stretched(a, plan, x.dtype) for a in each), d_x.reshape(n, width))
     return d_x, d_weight, d_bias
+
+
+def backward_by_running(
+    g: Array, x: Array, weight: Array, mean: Array, var: Array, plan: Plan
+) -> tuple[Array, Array, Array]:
+    """`backward_of_columns` where mean and variance do not depend on the input."""
+    scale = 1 / np.sqrt(var + plan.eps)
+    d_bias, d_weight = sums_of_columns(g, x, mean, scale, plan)
+    none = np.zeros_like(scale)
+    return line_of_columns(g, none, weight * scale, none, plan), d_weight, d_bias
 
 
 # ---------------------------------------------------------------- channels
