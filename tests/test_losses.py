@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from retrograd import nn
+from retrograd.autograd import large
+from retrograd.autograd.ops import loss as losses
 
 POINTWISE = [
     *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss"),
@@ -49,6 +51,22 @@ def test_a_target_that_stretches_to_the_input_warns_at_the_callers_line(name):
     assert caught[0].filename == __file__
     loss.backward()
     assert_allclose(row.grad.numpy(), -x.grad.numpy().sum(0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_squared_error_of_many_numbers_is_that_of_few(dtype):
+    random = np.random.default_rng(0)
+    x, y = (random.standard_normal((401, 333)).astype(dtype) for _ in "xy")
+    assert x.size >= large.WORTH_A_LOOP
+    assert x.size % losses.BLOCK
+    inputs = [rg.tensor(a, requires_grad=True) for a in (x, y)]
+    out = F.mse_loss(*inputs, reduction="sum")
+    (out / 7).backward()
+    off = x.astype("float64") - y
+    close = {"rtol": 1e-6} if dtype == "float32" else {"rtol": 1e-13}
+    assert_allclose(out.item(), (off * off).sum(), **close)
+    assert_allclose(inputs[0].grad.array, off * 2 / 7, **close, atol=1e-7)
+    assert_allclose(inputs[1].grad.array, -off * 2 / 7, **close, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])

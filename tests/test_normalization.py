@@ -86,10 +86,14 @@ def test_gradients_of_both_orders(function):
     directional(gradient, [g, *inputs], tolerance=1e-5)
 
 
+RUNNING = rg.linspace(0.5, 2, 7, dtype=rg.float64)
 LARGE = {
     "rows": (lambda x, w, b: F.layer_norm(x, x.shape[1:], w, b), (131, 257), (257,)),
     "root mean square": (lambda x, w, b: F.rms_norm(x, x.shape[1:], w) + b, (131, 257), (257,)),
     "channels": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (9, 7, 603), (7,)),
+    "columns": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (301, 127), (127,)),
+    "short runs": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), (1203, 7, 5), (7,)),
+    "running": (lambda x, w, b: F.batch_norm(x, RUNNING, RUNNING, w, b), (1203, 7, 5), (7,)),
     "groups": (lambda x, w, b: F.group_norm(x, 2, w, b), (9, 6, 703), (6,)),
 }
 
@@ -112,12 +116,13 @@ def test_compiled_loops_compute_what_the_steps_do(name, wanted, monkeypatch):
         assert_allclose(mine, steps, rtol=1e-9, atol=1e-11)
 
 
-def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
+@pytest.mark.parametrize("layer_of", [nn.LayerNorm, nn.BatchNorm1d])
+def test_the_bits_do_not_depend_on_the_number_of_threads(layer_of, monkeypatch):
     x = rg.randn(1000, 96)
     gradients = []
     for count in (1, 2, 3):
         monkeypatch.setattr(kernels, "limit", count)
-        layer = nn.LayerNorm(96)
+        layer = layer_of(96)
         (layer(x) * x).sum().backward()
         gradients.append(layer.weight.grad.tolist())
     assert gradients[0] == gradients[1] == gradients[2]
@@ -133,6 +138,9 @@ w, b = rg.randn(4, requires_grad=True), rg.randn(4, requires_grad=True)
 total = F.layer_norm(x, (19,)).sin().sum() + F.rms_norm(x, (19,)).sin().sum()
 total = total + F.batch_norm(x, None, None, w, b, True).sin().sum()
 total = total + F.group_norm(x, 2, w, b).sin().sum()
+columns = x.repeat(1, 1, 3).reshape(57, 4, 3)
+total = total + F.batch_norm(columns, None, None, w, b, True).sin().sum()
+total = total + F.batch_norm(columns, rg.zeros(4), rg.ones(4), w, b).sin().sum()
 q = x.reshape(3, 1, 4, 19)
 total = total + F.scaled_dot_product_attention(q, q, q, is_causal=True).sin().sum()
 total = total + F.scaled_dot_product_attention(q, q, q, rg.zeros(4, 4), 0.5).sin().sum()
@@ -149,6 +157,22 @@ def answer(**environment):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
+
+
+@pytest.mark.parametrize("shape", [(5000, 8), (1203, 7, 5)])
+def test_the_variance_of_columns_far_from_zero_keeps_its_digits(shape):
+    slope = np.linspace(0, 50, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    noise = np.random.default_rng(0).standard_normal(shape)
+    x = (noise + slope + 3e3).astype("float32")  # the means of its parts differ
+    axes = (0, *range(2, len(shape)))
+    mean, var = rg.zeros(shape[1]), rg.zeros(shape[1])
+    out = F.batch_norm(rg.tensor(x), mean, var, training=True, momentum=1.0)
+    exact = x.astype("float64")
+    assert_allclose(mean.array, exact.mean(axes), rtol=2e-7)
+    assert_allclose(var.array, exact.var(axes, ddof=1), rtol=5e-5)
+    exact -= exact.mean(axes, keepdims=True)
+    exact /= exact.std(axes, keepdims=True)
+    assert_allclose(out.array, exact, rtol=1e-5, atol=5e-5)
 
 
 def test_loops_stay_in_bounds_and_run_without_the_compiler(tmp_path):

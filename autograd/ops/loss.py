@@ -6,13 +6,15 @@ The functions that users call (`nn.functional`) check, broadcast and weight.  He
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from .. import rows
+from .. import kernels, large, rows
 from .. import scalar as s
 from ..declare import opaque, word
+from ..kernels import readonly
 from ..op import registry
 from ..tensor import wrap
 from .activation import softmax
@@ -44,17 +46,86 @@ def sum_of_squares(x: Array) -> Any:
     return np.add.reduce(np.vecdot(blocks, blocks)) + np.dot(rest, rest)
 
 
+def _many(x: Array, y: Array) -> bool:
+    """Whether compiled loops are worth it for a loss of these arrays."""
+    return bool(
+        x.size >= large.WORTH_A_LOOP
+        and x.dtype.char in "fd"
+        and x.dtype is y.dtype
+        and x.flags.c_contiguous
+        and y.flags.c_contiguous
+    )
+
+
+def squared_distance_blocks(x, y, totals):  # type: ignore[no-untyped-def]
+    """``Σ (x - y)²`` of each row."""
+    for r in range(totals.size):
+        total = totals.dtype.type(0)
+        for k in range(x.shape[1]):
+            off = x[r, k] - y[r, k]
+            total += off * off
+        totals[r] = total
+
+
+@cache
+def _squared_distance(dtype: str) -> Any:
+    signature = f"void({readonly(dtype, 2)}, {readonly(dtype, 2)}, {dtype}[::1])"
+    return kernels.compile(
+        squared_distance_blocks, signature, contract=True, reorder=True, wide=True
+    )
+
+
+def squared_distance(x: Array, y: Array) -> Any:
+    """``Σ (x - y)²``: of many numbers without an array of the differences."""
+    if not _many(x, y):
+        return sum_of_squares(x - y)
+    count = x.size // BLOCK
+    blocks = [a.reshape(-1)[: count * BLOCK].reshape(count, BLOCK) for a in (x, y)]
+    rest = x.reshape(-1)[count * BLOCK :] - y.reshape(-1)[count * BLOCK :]
+    totals = np.empty(count, x.dtype)
+    kernels.launch(_squared_distance(x.dtype.name), [*blocks, totals], count, large.GRAIN // BLOCK)
+    return np.add.reduce(totals) + np.dot(rest, rest)
+
+
+_SLOPES = {
+    np.dtype(name).char: kernels.Elementwise(
+        ("x", "y", "factor"), "(x - y) * factor", name, "squared_error_slope", ("factor",)
+    )
+    for name in ("float32", "float64")
+}
+
+
+def _scaled_difference(x: Array, y: Array, factor: Any) -> Array:
+    """``(x - y) · factor``: of many numbers and one factor in a loop."""
+    if factor.ndim or not _many(x, y):
+        return np.asarray((x - y) * factor)
+    out = np.empty(x.shape, x.dtype)
+    given = x.reshape(-1), y.reshape(-1), x.dtype.type(factor), out.reshape(-1)
+    kernels.launch(_SLOPES[x.dtype.char].compiled(), given, x.size, large.GRAIN, [1, 1, 0, 1])
+    return out
+
+
+@word(arrays=_scaled_difference)
+def scaled_difference(x: Any, y: Any, factor: Any) -> Any:
+    """``(x - y) · factor``, which is the derivative of a squared error."""
+    return (x - y) * factor
+
+
 @opaque(
-    d_x=lambda g, x, y, reduction: (x - y) * (s.portion(g, x.shape, reduction) * 2),
-    d_y=lambda g, x, y, reduction: (y - x) * (s.portion(g, x.shape, reduction) * 2),
+    d_x=lambda g, x, y, reduction: s.scaled_difference(
+        x, y, s.portion(g, x.shape, reduction) * 2
+    ),
+    d_y=lambda g, x, y, reduction: s.scaled_difference(
+        y, x, s.portion(g, x.shape, reduction) * 2
+    ),
     cases=REDUCED, public=False, method=False,
 )  # fmt: skip
 def squared_error(x, y, /, reduction):
     """``(x - y)²``, reduced."""
-    off = x - y
     if reduction == "none":
+        off = x - y
         return off * off
-    total = sum_of_squares(off)
+    total = squared_distance(x, y)
     return total if reduction == "sum" else total / x.dtype.type(x.size)
 
 

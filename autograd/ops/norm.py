@@ -82,8 +82,14 @@ def norm_of_channels(x, weight, bias, /, plan):
     """Channels with mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015)."""
     _checked(x, weight, bias)
     if loops.quick(x, plan):
-        return loops.forward_of_runs(x, weight, bias, plan)
+        return loops.forward_of_channels(x, weight, bias, plan)
     return normalized(x, weight, bias, plan)
+
+
+def _over_batch(x: Array, channels: tuple[int, ...], eps: float) -> Plan:
+    """How `norm_of_channels` would see this input."""
+    n, c = x.shape[:2]
+    return Plan((n, c, x.size // max(n * c, 1)), (0, 2), (c, 1), eps)
 
 
 @opaque(
@@ -107,6 +113,9 @@ def norm_by_running(x, weight, bias, mean, var, /, channels, eps):
     """`norm_of_channels` by a mean and a variance that were found before."""
     _checked(x, weight, bias, mean, var)
     factor = weight / np.sqrt(var + eps)
+    plan = _over_batch(x, channels, eps)
+    if loops.in_columns(x, plan):
+        return loops.line_of_columns(x, mean, factor, bias, plan)
     out = x * factor.reshape(channels)
     out += (bias - mean * factor).reshape(channels)
     return out
@@ -124,20 +133,43 @@ def _in_one_pass(op: Any, backward: Callable[..., tuple[Array, Array, Array]]) -
         (plan,) = node.settings
         if x is None or weight is None or not loops.quick(x, plan):
             return by_rules(g, node)
-        d_x, d_weight, d_bias = backward(g, x, weight, mean, var, plan)
-        n_x, n_weight, n_bias = node.inputs
-        return (
-            None if n_x is None else d_x,
-            None if n_weight is None else d_weight.reshape(weight_shape),
-            None if n_bias is None else d_bias.reshape(bias_shape),
-        )
+        return _wanted(node, *backward(g, x, weight, mean, var, plan), weight_shape, bias_shape)
+
+    op.pull = pull
+
+
+def _wanted(
+    node: Any, d_x: Array, d_weight: Array, d_bias: Array, weight_shape: Any, bias_shape: Any
+) -> tuple[Array | None, ...]:
+    n_x, n_weight, n_bias, *_ = node.inputs
+    return (
+        None if n_x is None else d_x,
+        None if n_weight is None else d_weight.reshape(weight_shape),
+        None if n_bias is None else d_bias.reshape(bias_shape),
+    )
+
+
+def _by_running_in_columns(op: Any) -> None:
+    """As `_in_one_pass`, for statistics that were found before."""
+    by_rules = op.pull
+
+    def pull(g: Array, node: Any) -> tuple[Array | None, ...]:
+        weight, var, x, mean, weight_shape, bias_shape = node.kept
+        if x is None or weight is None:
+            return by_rules(g, node)
+        plan = _over_batch(x, *node.settings)
+        if not loops.in_columns(x, plan):
+            return by_rules(g, node)
+        ds = loops.backward_by_running(g, x, weight, mean, var, plan)
+        return (*_wanted(node, *ds, weight_shape, bias_shape), None, None)
 
     op.pull = pull
 
 
 _in_one_pass(registry["norm_of_rows"], loops.backward_of_rows)
 _in_one_pass(registry["norm_of_groups"], loops.backward_of_runs)
-_in_one_pass(registry["norm_of_channels"], loops.backward_of_runs)
+_in_one_pass(registry["norm_of_channels"], loops.backward_of_channels)
+_by_running_in_columns(registry["norm_by_running"])
 
 
 # ---------------------------------------------------------------- gradients of gradients

@@ -1,10 +1,14 @@
 """The compiled loops of normalisation: one pass out, one pass back, nothing written in between.
 
+A gradient is allocated in its own shape: a leaf takes an array that is no view as it is.
+
 `Rows` serves layers that normalise contiguous rows with a weight for each element of a row.
 `Runs` serves those with a weight for each channel, where what is normalised together are runs of
 contiguous elements: of one channel in all samples, or of one group of channels in one sample.
+`Columns` serves channels whose runs are short, or single numbers: the samples are rows of a matrix,
+and what is normalised together are its columns, which are added up side by side, as vectors.
 
-Totals are added up as vectors within a run, and in float64 from run to run.
+Totals are added up as vectors within a run, or over some rows, and in float64 from there on.
 """
 
 from __future__ import annotations
@@ -21,14 +25,22 @@ from ..normalization import Plan
 Array = np.ndarray[Any, Any]
 
 ROWS = 256  # of which the gradients by the weight are added up before they are joined
-LEAST = 16  # elements of a run from which vectors are worth it
+GRAIN = 1 << 15  # elements of rows that one thread takes at a time
+LEAST = 16  # elements of a run from which vectors are worth it; of a column, twice as many
 
 
 def quick(x: Array, plan: Plan) -> bool:
     """Whether a kernel is worth its loading for this input."""
     if x.size < kernels.WORTH_COMPILING or x.dtype.char not in "fd":
         return False
+    if plan.axes == (0, 2):
+        return plan.view[2] >= LEAST or plan.view[0] >= 2 * LEAST
     return len(plan.view) == 2 or plan.view[-1] >= LEAST
+
+
+def in_columns(x: Array, plan: Plan) -> bool:
+    """Whether the kernels of columns are for this input, which is normalised by channels."""
+    return plan.view[2] < LEAST and quick(x, plan)
 
 
 def flat(x: Array, shape: tuple[int, ...]) -> Array:
@@ -126,13 +138,13 @@ def backward_of_rows(
     kernel = _compiled(norm_rows_back, x.dtype.name, "p r2 r2 r1 r1 r1 f i i w2 w2 w2")
     given = (flat(g, plan.view), flat(x, plan.view), flat(weight, (width,)), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), plan.centred)  # fmt: skip
-    d_x = np.empty(plan.view, x.dtype)
+    d_x = np.empty(x.shape, x.dtype)
     length = min(-(-rows // 8), ROWS)  # by the size alone: the bits do not depend on threads
     parts = -(-rows // length)
     sums = np.zeros((2, parts, width), x.dtype)
-    kernels.launch_pieces(kernel, parts, *given, length, d_x, *sums)
+    kernels.launch_pieces(kernel, parts, *given, length, d_x.reshape(plan.view), *sums)
     d_weight, d_bias = np.add.reduce(sums, 1)
-    return d_x.reshape(x.shape), d_weight, d_bias
+    return d_x, d_weight, d_bias
 
 
 # ---------------------------------------------------------------- runs
@@ -241,8 +253,162 @@ def backward_of_runs(
     kernel = _compiled(norm_runs_back, x.dtype.name, "p r3 r3 r2 r1 r1 f i i w3 w2 w2")
     given = (flat(g, shape), flat(x, shape), flat(weight, (groups, shape[1])), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), groups, by_channel)  # fmt: skip
-    d_x = np.empty(shape, x.dtype)
+    d_x = np.empty(x.shape, x.dtype)
     sums, along = np.empty((2, *shape[:2]), x.dtype)
-    kernels.launch_pieces(kernel, pieces, *given, d_x, sums, along)
+    kernels.launch_pieces(kernel, pieces, *given, d_x.reshape(shape), sums, along)
     d_bias, d_weight = (np.add.reduce(s.reshape(-1, weight.size), 0) for s in (sums, along))
-    return d_x.reshape(x.shape), d_weight, d_bias
+    return d_x, d_weight, d_bias
+
+
+# ---------------------------------------------------------------- columns
+
+
+def column_moments(parts, x, length, mean, squares):  # type: ignore[no-untyped-def]
+    """The mean of each column in parts of ``length`` rows, and ``Σ (x - mean)²``, all 0 before."""
+    width = x.shape[1]
+    for p in parts:
+        m, square = mean[p], squares[p]
+        first, last = p * length, min(p * length + length, x.shape[0])
+        n = x.dtype.type(last - first)
+        for r in range(first, last):
+            for j in range(width):
+                m[j] += x[r, j]
+        for j in range(width):
+            m[j] = m[j] / n
+        for r in range(first, last):
+            for j in range(width):
+                c = x[r, j] - m[j]
+                square[j] += c * c
+
+
+def column_products(parts, g, x, mean, length, sums, along):  # type: ignore[no-untyped-def]
+    """``Σ g`` and ``Σ g · (x - mean)`` of each column in parts of ``length`` rows, all 0 before."""
+    for p in parts:
+        total, product = sums[p], along[p]
+        for r in range(p * length, min(p * length + length, x.shape[0])):
+            for j in range(x.shape[1]):
+                total[j] += g[r, j]
+                product[j] += g[r, j] * (x[r, j] - mean[j])
+
+
+def column_lines(x, mean, factor, shift, out):  # type: ignore[no-untyped-def]
+    """``(x - mean) · factor + shift``, with numbers for each column."""
+    for r in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[r, j] = (x[r, j] - mean[j]) * factor[j] + shift[j]
+
+
+def column_slopes(g, x, mean, along, average, factor, out):  # type: ignore[no-untyped-def]
+    """``(g - average - (x - mean) · along) · factor``, with numbers for each column."""
+    for r in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[r, j] = (g[r, j] - average[j] - (x[r, j] - mean[j]) * along[j]) * factor[j]
+
+
+def _matrix(plan: Plan) -> tuple[int, int, int]:
+    """A matrix with the samples as its rows: (rows, columns, rows of one part)."""
+    n, c, length = plan.view
+    return n, c * length, max(8, min(-(-n // 16), 64))  # by the size alone: so are the bits
+
+
+def _stretched(values: Array, plan: Plan, dtype: Any) -> Array:
+    """A number for each channel as one for each column."""
+    return np.repeat(values.reshape(-1).astype(dtype, copy=False), plan.view[2])
+
+
+def _by_row(kernel: Any, matrices: int, *arguments: Array) -> None:
+    """Launch a kernel whose first ``matrices`` arguments, and whose last, are cut into rows."""
+    n, width = arguments[0].shape
+    cut = [int(i < matrices or i == len(arguments) - 1) for i in range(len(arguments))]
+    kernels.launch(kernel, arguments, n, max(1, GRAIN // width), cut)
+
+
+def forward_of_columns(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
+    """The output of a normalisation of channels in short runs, the means and the variances."""
+    n, width, length = _matrix(plan)
+    parts, channels = -(-n // length), plan.view[1:]
+    x = np.ascontiguousarray(x)
+    x2 = x.reshape(n, width)
+    means, squares = np.zeros((2, parts, width), x.dtype)
+    kernel = _compiled(column_moments, x.dtype.name, "p r2 i w2 w2")
+    kernels.launch_pieces(kernel, parts, x2, length, means, squares)
+    count = np.full((parts, 1), float(length))
+    count[-1] = n - (parts - 1) * length
+    mean = (count.T @ means).reshape(channels).sum(1) / plan.shared
+    means = means - _stretched(mean, plan, "float64")
+    means *= means
+    var = (count.T @ means + np.add.reduce(squares, 0, "float64")).reshape(channels).sum(1)
+    mean, var = mean.astype(x.dtype), (var / plan.shared).astype(x.dtype)
+    out = line_of_columns(x, mean, weight.reshape(-1) / np.sqrt(var + plan.eps), bias, plan)
+    return out, mean.reshape(1, -1, 1), var.reshape(1, -1, 1)
+
+
+def line_of_columns(x: Array, mean: Array, factor: Array, shift: Array, plan: Plan) -> Array:
+    """``(x - mean) · factor + shift`` with numbers of their own for each channel."""
+    x2 = flat(x, _matrix(plan)[:2])
+    out = np.empty(x.shape, x.dtype)
+    kernel = _compiled(column_lines, x.dtype.name, "r2 r1 r1 r1 w2")
+    _by_row(
+        kernel,
+        1,
+        x2,
+        *(_stretched(a, plan, x.dtype) for a in (mean, factor, shift)),
+        out.reshape(x2.shape),
+    )
+    return out
+
+
+def sums_of_columns(
+    g: Array, x: Array, mean: Array, scale: Array, plan: Plan
+) -> tuple[Array, Array]:
+    """``Σ g`` and ``Σ g · (x - mean) · scale`` of each channel."""
+    n, width, length = _matrix(plan)
+    parts = -(-n // length)
+    sums = np.zeros((2, parts, width), x.dtype)
+    kernel = _compiled(column_products, x.dtype.name, "p r2 r2 r1 i w2 w2")
+    given = flat(g, (n, width)), flat(x, (n, width)), _stretched(mean, plan, x.dtype)
+    kernels.launch_pieces(kernel, parts, *given, length, *sums)
+    totals = np.add.reduce(sums, 1, "float64").reshape(2, *plan.view[1:]).sum(2)
+    return totals[0].astype(x.dtype), (totals[1] * scale.reshape(-1)).astype(x.dtype)
+
+
+def backward_of_columns(
+    g: Array, x: Array, weight: Array, mean: Array, var: Array, plan: Plan
+) -> tuple[Array, Array, Array]:
+    """The derivatives of a normalisation of channels in short runs by input, weight and bias."""
+    n, width, _ = _matrix(plan)
+    scale = 1 / np.sqrt(var.reshape(-1) + plan.eps)
+    d_bias, d_weight = sums_of_columns(g, x, mean, scale, plan)
+    each = mean, d_weight * scale / plan.shared, d_bias / plan.shared, weight.reshape(-1) * scale
+    d_x = np.empty(x.shape, x.dtype)
+    kernel = _compiled(column_slopes, x.dtype.name, "r2 r2 r1 r1 r1 r1 w2")
+    given = flat(g, (n, width)), flat(x, (n, width))
+    _by_row(kernel, 2, *given, *(_stretched(a, plan, x.dtype) for a in each), d_x.reshape(n, width))
+    return d_x, d_weight, d_bias
+
+
+def backward_by_running(
+    g: Array, x: Array, weight: Array, mean: Array, var: Array, plan: Plan
+) -> tuple[Array, Array, Array]:
+    """`backward_of_columns` where mean and variance do not depend on the input."""
+    scale = 1 / np.sqrt(var + plan.eps)
+    d_bias, d_weight = sums_of_columns(g, x, mean, scale, plan)
+    none = np.zeros_like(scale)
+    return line_of_columns(g, none, weight * scale, none, plan), d_weight, d_bias
+
+
+# ---------------------------------------------------------------- channels
+
+
+def forward_of_channels(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
+    """`forward_of_runs` or, where these are short, `forward_of_columns`."""
+    forward = forward_of_runs if plan.view[2] >= LEAST else forward_of_columns
+    return forward(x, weight, bias, plan)
+
+
+def backward_of_channels(
+    g: Array, x: Array, weight: Array, mean: Array, var: Array, plan: Plan
+) -> tuple[Array, Array, Array]:
+    """`backward_of_runs` or, where these are short, `backward_of_columns`."""
+    backward = backward_of_runs if plan.view[2] >= LEAST else backward_of_columns
+    return backward(g, x, weight, mean, var, plan)
