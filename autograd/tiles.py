@@ -32,7 +32,8 @@ VECTORS = 2  # columns of a panel, in vectors
 DEEP = 4096  # terms of a sum; of more, a panel is in no cache
 NARROW = 8  # rows, and columns; fewer leave most of a tile empty
 SHORT, FEW = 48, 64  # terms, and rows of the left factor, up to which none is worth copying
-HUGE = 1 << 28  # multiplications; of more, the factors are in no cache
+HUGE = 1 << 27  # multiplications; of more, the factors are in no cache
+SMALL = 1 << 24  # multiplications; up to so many, copies of both factors are not paid back
 LONG = 256  # terms; of more, what stands in memory in steps as wide as a row is in no cache
 CLOSE = 1 << 19  # bytes; so large a right factor is in the cache near a core as it stands
 
@@ -93,7 +94,7 @@ def _plan(
     if turned:
         m, n = n, m
         a_row, a_k, b_row, b_column = b_column, b_row, a_k, a_row
-    if b_column == 1 and k > SHORT and m > FEW:
+    if b_column == 1 and k > SHORT and m > FEW and m * n * k > SMALL:
         return None  # copies of both factors are paid back
     if k > LONG and (a_k != 1 or (b_column == 1 and k * b_row * size > CLOSE)):
         return None
