@@ -2,15 +2,19 @@
 
 A tile is a few rows of the left factor by two vectors of columns of the right one, a *panel* of
 it: a step of the loop takes the two vectors of one row of the panel, and a number of each row of
-the left factor, wherever that is.  Nothing is copied if the rows of the right factor are
-contiguous.  Where it is transposed, as the weight of a layer is, the smaller one of the two is
-turned: either the panels are, square by square, or ``Bᵀ Aᵀ`` is computed and turned on its way
-out.
+the left factor, wherever that is.  A panel whose rows are contiguous is read where it is, or
+copied if there are many tiles to read it: rows that are a power of two apart displace each other
+from the cache.  Where the right factor is transposed, as the weight of a layer is, the smaller one
+of the two is turned: either the panels are, square by square, or ``Bᵀ Aᵀ`` is computed and turned
+on its way out.
+
+Sums of many terms are added up in blocks, for which a panel is short enough for the innermost
+cache; what there is of the sums so far stands aside, and only the last block writes the result.
 
 OpenBLAS always copies both factors: (32, 784) by (784, 256) takes it 0.15 ms on two threads, and
 0.09 so.  Threads share rows or panels, as many as there may be, so the same number of threads
 always gives the same bits.  Columns that do not fill a panel are computed with some of the last
-one's again, to the same bits.
+one's again, to the same bits (so the result never holds sums that are not complete).
 """
 
 from __future__ import annotations
@@ -29,10 +33,10 @@ __all__ = ["product"]
 Array = np.ndarray[Any, Any]
 
 VECTORS = 2  # columns of a panel, in vectors
-DEEP = 4096  # terms of a sum; of more, a panel is in no cache
+DEEP = 4096  # terms of a sum; of more, the rows of a tile are in no cache
 NARROW = 8  # rows, and columns; fewer leave most of a tile empty
 SHORT, FEW = 48, 64  # terms, and rows of the left factor, up to which none is worth copying
-HUGE = 1 << 27  # multiplications; of more, the factors are in no cache
+HUGE = 1 << 27  # multiplications; of so many, the factors are in no cache
 SMALL = 1 << 25  # multiplications; up to so many, copies of both factors are not paid back
 BLOCK = 256  # terms that are added up at once; of so many, a panel is in the innermost cache
 COPIES = 1 << 13  # rows of a part times terms, from which a panel that is read so often is copied
@@ -41,7 +45,7 @@ CLOSE = 1 << 20  # bytes; a larger factor that is read across its rows is far fr
 TABLE = struct.Struct("17q")
 WORDS = ("a", "b", "c", "bias", "scratch", "a_row", "a_k", "b_row", "b_column", "c_row", "m", "n",
          "k", "by_rows", "deep", "flags", "grain")  # fmt: skip
-TURNED_IN, TURNED_OUT, COPIED = 1, 2, 4
+TURNED_IN, TURNED_OUT, COPIED = 1, 2, 4  # flags: what becomes of a panel, and of its result
 
 
 class Plan(NamedTuple):
@@ -100,7 +104,7 @@ def _plan(
         return None  # copies of both factors are paid back
     if k > BLOCK and k * size * max(a_k, b_row if b_column == 1 else 1) > CLOSE:
         return None
-    if m * n * k > HUGE:
+    if m * n * k >= HUGE:
         return None
     wide = VECTORS * lanes
     if n < (NARROW if turned else wide) or 1 not in (b_row, b_column):
