@@ -153,7 +153,7 @@ def _text(dtype: str, lanes: int) -> str:
 
 
 def _tile(w: Writer, rows: int) -> None:
-    """A block of sums on top of others, plus a vector; rows beyond the last one are that again."""
+    """A block of sums, plus others and a vector; rows beyond the last one are that again."""
 
     def body() -> None:
         inside = [w.let(f"icmp slt i64 {r}, %left") for r in range(1, rows)]
@@ -174,17 +174,18 @@ def _tile(w: Writer, rows: int) -> None:
                 out += [w.fma(factor, right[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
             return out
 
-        begun = [
-            (w.vector, w.load(w.at(place, v * w.lanes)))
-            for place in places("%sums", "%sums_row")
-            for v in range(VECTORS)
-        ]
-        _, _, *made = w.loop(0, "%k", 1, step, [("i64", "0"), ("ptr", "%b"), *begun])
+        zeros = [(w.vector, "zeroinitializer")] * (rows * VECTORS)
+        _, _, *made = w.loop(0, "%k", 1, step, [("i64", "0"), ("ptr", "%b"), *zeros])
         more = [w.load(w.at("%bias", v * w.lanes)) for v in range(VECTORS)]
+        for r, place in enumerate(places("%sums", "%sums_row")):  # read before any is written
+            for v in range(VECTORS):
+                i = r * VECTORS + v
+                there = w.load(w.at(place, v * w.lanes))
+                made[i] = w.let(f"fadd {w.vector} {made[i]}, {there}")
+                made[i] = w.let(f"fadd {w.vector} {made[i]}, {more[v]}")
         for r, place in enumerate(places("%c", "%c_row")):
             for v in range(VECTORS):
-                total = w.let(f"fadd {w.vector} {made[r * VECTORS + v]}, {more[v]}")
-                w.store(total, w.at(place, v * w.lanes))
+                w.store(made[r * VECTORS + v], w.at(place, v * w.lanes))
 
     head = "ptr %a, i64 %a_row, i64 %a_k, i64 %left, ptr %b, i64 %b_row, i64 %k"
     more = "ptr %sums, i64 %sums_row, ptr %bias, ptr %c, i64 %c_row"
