@@ -138,7 +138,7 @@ class Writer:
         self,
         start: str | int,
         stop: str,
-        step: int,
+        step: str | int,
         body: Callable[..., Sequence[str] | None],
         carried: Sequence[tuple[str, str]] = (),
     ) -> Sequence[str]:

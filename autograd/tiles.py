@@ -2,15 +2,19 @@
 
 A tile is a few rows of the left factor by two vectors of columns of the right one, a *panel* of
 it: a step of the loop takes the two vectors of one row of the panel, and a number of each row of
-the left factor, wherever that is.  Nothing is copied if the rows of the right factor are
-contiguous.  Where it is transposed, as the weight of a layer is, the smaller one of the two is
-turned: either the panels are, square by square, or ``Bᵀ Aᵀ`` is computed and turned on its way
-out.
+the left factor, wherever that is.  A panel whose rows are contiguous is read where it is, or
+copied if there are many tiles to read it: rows that are a power of two apart displace each other
+from the cache.  Where the right factor is transposed, as the weight of a layer is, the smaller one
+of the two is turned: either the panels are, square by square, or ``Bᵀ Aᵀ`` is computed and turned
+on its way out.
+
+Sums of many terms are added up in blocks, for which a panel is short enough for the innermost
+cache; what there is of the sums so far stands aside, and only the last block writes the result.
 
 OpenBLAS always copies both factors: (32, 784) by (784, 256) takes it 0.15 ms on two threads, and
 0.09 so.  Threads share rows or panels, as many as there may be, so the same number of threads
 always gives the same bits.  Columns that do not fill a panel are computed with some of the last
-one's again, to the same bits.
+one's again, to the same bits (so the result never holds sums that are not complete).
 """
 
 from __future__ import annotations
@@ -29,16 +33,19 @@ __all__ = ["product"]
 Array = np.ndarray[Any, Any]
 
 VECTORS = 2  # columns of a panel, in vectors
-DEEP = 4096  # terms of a sum; of more, a panel is in no cache
+DEEP = 4096  # terms of a sum; of more, the rows of a tile are in no cache
 NARROW = 8  # rows, and columns; fewer leave most of a tile empty
 SHORT, FEW = 48, 64  # terms, and rows of the left factor, up to which none is worth copying
-HUGE = 1 << 28  # multiplications; of more, the factors are in no cache
-LONG = 256  # terms; of more, what stands in memory in steps as wide as a row is in no cache
-CLOSE = 1 << 19  # bytes; so large a right factor is in the cache near a core as it stands
+HUGE = 1 << 27  # multiplications; of so many, the factors are in no cache
+SMALL = 1 << 25  # multiplications; up to so many, copies of both factors are not paid back
+BLOCK = 256  # terms that are added up at once; of so many, a panel is in the innermost cache
+COPIES = 1 << 13  # rows of a part times terms, from which a panel that is read so often is copied
+CLOSE = 1 << 20  # bytes; a larger factor that is read across its rows is far from a core
 
-TABLE = struct.Struct("16q")
+TABLE = struct.Struct("17q")
 WORDS = ("a", "b", "c", "bias", "scratch", "a_row", "a_k", "b_row", "b_column", "c_row", "m", "n",
-         "k", "by_rows", "grain", "copied")  # fmt: skip
+         "k", "by_rows", "deep", "flags", "grain")  # fmt: skip
+TURNED_IN, TURNED_OUT, COPIED = 1, 2, 4  # flags: what becomes of a panel, and of its result
 
 
 class Plan(NamedTuple):
@@ -66,7 +73,7 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
                        id(scratch), *plan.numbers)  # fmt: skip
     crew = kernels.crew()
     assert crew is not None
-    crew.run(plan.entry, table, plan.total, plan.numbers[-2], kernels.threads())
+    crew.run(plan.entry, table, plan.total, plan.numbers[-1], kernels.threads())
     return c
 
 
@@ -93,11 +100,11 @@ def _plan(
     if turned:
         m, n = n, m
         a_row, a_k, b_row, b_column = b_column, b_row, a_k, a_row
-    if b_column == 1 and k > SHORT and m > FEW:
+    if b_column == 1 and k > SHORT and m > FEW and m * n * k > SMALL:
         return None  # copies of both factors are paid back
-    if k > LONG and (a_k != 1 or (b_column == 1 and k * b_row * size > CLOSE)):
+    if k > BLOCK and k * size * max(a_k, b_row if b_column == 1 else 1) > CLOSE:
         return None
-    if m * n * k > HUGE:
+    if m * n * k >= HUGE:
         return None
     wide = VECTORS * lanes
     if n < (NARROW if turned else wide) or 1 not in (b_row, b_column):
@@ -112,12 +119,14 @@ def _plan(
     rows = grain if by_rows else m
     if (b_column != 1 or turned) and min(rows, total % grain or rows if by_rows else rows) < lanes:
         return None
-    copied = b_column != 1
     entry = _entry(dtype, lanes)
     if entry is None:
         return None
-    numbers = a_row, a_k, b_row, b_column, across, m, n, k, by_rows, grain, copied + 2 * turned
-    each = (k * copied + rows * turned) * wide
+    deep = -(-k // -(-k // BLOCK))
+    copied = b_column == 1 and deep * rows > COPIES
+    flags = TURNED_IN * (b_column != 1) + TURNED_OUT * turned + COPIED * copied
+    numbers = a_row, a_k, b_row, b_column, across, m, n, k, by_rows, deep, flags, grain
+    each = (deep * (b_column != 1 or copied) + rows * (turned or deep < k)) * wide
     return Plan(entry, turned, numbers, total, each * -(-total // grain) + 64 // size)
 
 
@@ -144,7 +153,7 @@ def _text(dtype: str, lanes: int) -> str:
 
 
 def _tile(w: Writer, rows: int) -> None:
-    """A block of sums, plus a vector; rows beyond those that are left are the last one again."""
+    """A block of sums, plus others and a vector; rows beyond the last one are that again."""
 
     def body() -> None:
         inside = [w.let(f"icmp slt i64 {r}, %left") for r in range(1, rows)]
@@ -165,16 +174,22 @@ def _tile(w: Writer, rows: int) -> None:
                 out += [w.fma(factor, right[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
             return out
 
-        sums = [(w.vector, "zeroinitializer")] * (rows * VECTORS)
-        _, _, *made = w.loop(0, "%k", 1, step, [("i64", "0"), ("ptr", "%b"), *sums])
+        zeros = [(w.vector, "zeroinitializer")] * (rows * VECTORS)
+        _, _, *made = w.loop(0, "%k", 1, step, [("i64", "0"), ("ptr", "%b"), *zeros])
         more = [w.load(w.at("%bias", v * w.lanes)) for v in range(VECTORS)]
+        for r, place in enumerate(places("%sums", "%sums_row")):  # read before any is written
+            for v in range(VECTORS):
+                i = r * VECTORS + v
+                there = w.load(w.at(place, v * w.lanes))
+                made[i] = w.let(f"fadd {w.vector} {made[i]}, {there}")
+                made[i] = w.let(f"fadd {w.vector} {made[i]}, {more[v]}")
         for r, place in enumerate(places("%c", "%c_row")):
             for v in range(VECTORS):
-                total = w.let(f"fadd {w.vector} {made[r * VECTORS + v]}, {more[v]}")
-                w.store(total, w.at(place, v * w.lanes))
+                w.store(made[r * VECTORS + v], w.at(place, v * w.lanes))
 
-    head = "ptr %a, i64 %a_row, i64 %a_k, i64 %left, ptr %b, i64 %b_row, i64 %k, ptr %bias"
-    w.define(f"internal void @tile_{rows}({head}, ptr %c, i64 %c_row) noinline", body)
+    head = "ptr %a, i64 %a_row, i64 %a_k, i64 %left, ptr %b, i64 %b_row, i64 %k"
+    more = "ptr %sums, i64 %sums_row, ptr %bias, ptr %c, i64 %c_row"
+    w.define(f"internal void @tile_{rows}({head}, {more}) noinline", body)
 
 
 def _turn(w: Writer) -> None:
@@ -225,8 +240,8 @@ class _Entry:
         self.has_bias = w.let(f"icmp ne ptr {words['bias']}, null")
         self.words = words
         by_rows = w.let(f"icmp ne i64 {words['by_rows']}, 0")
-        flags = [w.let(f"and i64 {words['copied']}, {bit}") for bit in (1, 2)]
-        self.copied, self.turned = (w.let(f"icmp ne i64 {flag}, 0") for flag in flags)
+        flags = [w.let(f"and i64 {words['flags']}, {b}") for b in (TURNED_IN, TURNED_OUT, COPIED)]
+        self.turned_in, self.turned, self.copied = (w.let(f"icmp ne i64 {f}, 0") for f in flags)
         count = w.let(f"sdiv i64 {w.add(words['n'], self.wide - 1)}, {self.wide}")
         self.top = w.select(by_rows, "i64 %start", "i64 0")
         self.rows = w.sub(w.select(by_rows, "i64 %stop", f"i64 {words['m']}"), self.top)
@@ -245,8 +260,11 @@ class _Entry:
         aligned = w.let(f"and i64 {w.add(whole, 63)}, -64")
         first = w.let(f"inttoptr i64 {aligned} to ptr")
         rows = w.select(by_rows, f"i64 {words['grain']}", f"i64 {words['m']}")
-        own = w.mul(w.select(self.copied, f"i64 {words['k']}", "i64 0"), self.wide)
-        aside = w.mul(w.select(self.turned, f"i64 {rows}", "i64 0"), self.wide)
+        self.elsewhere = w.let(f"or i1 {self.turned_in}, {self.copied}")
+        own = w.mul(w.select(self.elsewhere, f"i64 {words['deep']}", "i64 0"), self.wide)
+        several = w.let(f"icmp slt i64 {words['deep']}, {words['k']}")
+        needed = w.let(f"or i1 {self.turned}, {several}")
+        aside = w.mul(w.select(needed, f"i64 {rows}", "i64 0"), self.wide)
         part = w.let(f"sdiv i64 %start, {words['grain']}")
         self.copy = w.at(first, w.mul(part, w.add(own, aside)))
         self.aside = w.at(self.copy, own)
@@ -265,31 +283,49 @@ class _Entry:
         self.bias = w.let(f"load ptr, ptr {place}")
 
     def _panel(self, p: str) -> None:
-        w, words, wide = self.w, self.words, self.wide
-        column = w.smaller(w.mul(p, wide), self.edge)
-        there = w.at(words["b"], w.mul(column, words["b_column"]))
-        w.when(self.copied, lambda: self._turn_in(there, column))
-        b = w.select(self.copied, f"ptr {self.copy}", f"ptr {there}")
-        b_row = w.select(self.copied, f"i64 {wide}", f"i64 {words['b_row']}")
+        w, words = self.w, self.words
+        column = w.smaller(w.mul(p, self.wide), self.edge)
         out = w.at(w.at(words["c"], w.mul(self.top, words["c_row"])), column)
-        c = w.select(self.turned, f"ptr {self.aside}", f"ptr {out}")
-        c_row = w.select(self.turned, f"i64 {wide}", f"i64 {words['c_row']}")
         plain = w.let(f"xor i1 {self.turned}, true")
         wanted = w.let(f"and i1 {self.has_bias}, {plain}")
-        first = w.select(wanted, f"ptr {w.at(self.bias, column)}", f"ptr {self.zeros}")
+        bias = w.select(wanted, f"ptr {w.at(self.bias, column)}", f"ptr {self.zeros}")
+        w.loop(0, words["k"], words["deep"], lambda i: self._block(i, column, bias, out))
+        w.when(self.turned, lambda: self._turn_out(column))
+
+    def _block(self, i: str, column: str, bias: str, out: str) -> None:
+        """Some terms of the sums of a panel; until the last ones the sums stand aside."""
+        w, words, wide = self.w, self.words, self.wide
+        rest = w.sub(words["k"], i)
+        terms = w.smaller(words["deep"], rest)
+        there = w.at(words["b"], w.mul(column, words["b_column"]))
+        there = w.at(there, w.mul(i, words["b_row"]))
+        w.when(self.turned_in, lambda: self._turn_in(there, column, terms))
+        w.when(self.copied, lambda: self._copy_in(there, terms))
+        b = w.select(self.elsewhere, f"ptr {self.copy}", f"ptr {there}")
+        b_row = w.select(self.elsewhere, f"i64 {wide}", f"i64 {words['b_row']}")
+        begins = w.let(f"icmp eq i64 {i}, 0")
+        sums = w.select(begins, f"ptr {self.zeros}", f"ptr {self.aside}")
+        sums_row = w.select(begins, "i64 0", f"i64 {wide}")
+        unfinished = w.let(f"icmp slt i64 {terms}, {rest}")
+        bias = w.select(unfinished, f"ptr {self.zeros}", f"ptr {bias}")
+        aside = w.let(f"or i1 {self.turned}, {unfinished}")
+        c = w.select(aside, f"ptr {self.aside}", f"ptr {out}")
+        c_row = w.select(aside, f"i64 {wide}", f"i64 {words['c_row']}")
+        left = w.at(words["a"], w.mul(self.top, words["a_row"]))
+        left = w.at(left, w.mul(i, words["a_k"]))
 
         def tiles(r: str) -> None:
-            left = w.sub(self.rows, r)
-            a = w.at(words["a"], w.mul(w.add(self.top, r), words["a_row"]))
-            rest = (
-                f"ptr {a}, i64 {words['a_row']}, i64 {words['a_k']}, i64 {left}, ptr {b}, "
-                f"i64 {b_row}, i64 {words['k']}, ptr {first}, ptr {w.at(c, w.mul(r, c_row))}, "
-                f"i64 {c_row}"
+            rows = w.sub(self.rows, r)
+            self._lowest(
+                rows,
+                f"ptr {w.at(left, w.mul(r, words['a_row']))}, i64 {words['a_row']}, "
+                f"i64 {words['a_k']}, i64 {rows}, ptr {b}, i64 {b_row}, i64 {terms}, "
+                f"ptr {w.at(sums, w.mul(r, sums_row))}, i64 {sums_row}, ptr {bias}, "
+                f"ptr {w.at(c, w.mul(r, c_row))}, i64 {c_row}",
+                self.heights,
             )
-            self._lowest(left, rest, self.heights)
 
         w.loop(0, self.rows, self.heights[0], tiles)
-        w.when(self.turned, lambda: self._turn_out(column))
 
     def _lowest(self, left: str, arguments: str, heights: tuple[int, ...]) -> None:
         """The lowest tile that has all rows that are left, or else the highest."""
@@ -301,10 +337,22 @@ class _Entry:
             more = w.let(f"icmp sgt i64 {left}, {heights[1]}")
             w.when(more, lambda: w.do(call), lambda: self._lowest(left, arguments, heights[1:]))
 
-    def _turn_in(self, there: str, column: str) -> None:
+    def _copy_in(self, there: str, terms: str) -> None:
+        """A panel of the right factor, whose rows are then next to each other."""
+        w, words = self.w, self.words
+
+        def row(i: str) -> None:
+            source = w.at(there, w.mul(i, words["b_row"]))
+            to = w.at(self.copy, w.mul(i, self.wide))
+            for v in range(VECTORS):
+                w.store(w.load(w.at(source, v * w.lanes)), w.at(to, v * w.lanes))
+
+        w.loop(0, terms, 1, row)
+
+    def _turn_in(self, there: str, column: str, terms: str) -> None:
         """Squares of the transposed right factor; the last ones overlap."""
         w, words = self.w, self.words
-        edge = w.sub(words["k"], w.lanes)
+        edge = w.sub(terms, w.lanes)
         last = w.sub(w.sub(words["n"], column), 1)
 
         def squares(i: str) -> None:
@@ -319,7 +367,7 @@ class _Entry:
                     f"i64 {w.lanes}, ptr {self.zeros})"
                 )
 
-        w.loop(0, words["k"], w.lanes, squares)
+        w.loop(0, terms, w.lanes, squares)
 
     def _turn_out(self, column: str) -> None:
         """The panel of the result, which stands aside, turned to where it belongs."""
