@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from . import call, kernels, scalar, threads
+from . import call, kernels, threads
 from .cache import cache_folder, wanted_folder
-from .op import Op, registry
+from .op import ArrayWords, Op, registry
 from .printer import print_body, print_rule
 
 __all__ = ["as_json", "as_text", "facts", "source"]
@@ -127,7 +127,7 @@ def source(name: str) -> str:
         written = call.source(op, dict(space), axes=space["axes"], prepare=space["prepare"])
     else:  # written by hand
         written = inspect.getsource(op.function)
-    pull = "" if op.flat else op.pull_source(scalar, "node.kept", {})
+    pull = "" if op.flat else op.pull_source(ArrayWords(), "node.kept", {})
     return "\n\n".join(part.rstrip() for part in ("\n".join(_formulas(op)), written, pull) if part)
 
 

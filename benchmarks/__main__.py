@@ -19,7 +19,7 @@ from .workload import FAMILIES, UnknownNameError, Workload, find
 
 ROUNDS, SECONDS = 9, 0.15  # and in a quick run:
 QUICK_ROUNDS, QUICK_SECONDS = 7, 0.02
-QUICK_LIMIT = 110.0  # seconds after which a quick run begins no more workloads
+QUICK_LIMIT = 90.0  # seconds after which a quick run begins no more workloads
 BUSY = 0.3  # the load per processor that is worth a word at the start
 SLOW_TO_COMPILE = "torch.compile"
 
