@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -150,7 +151,7 @@ class Session:
                 floor = self.limits.floor(row.flops, row.bytes)
                 row.floor = floor / said["count"] if floor and not self.disturbed else None
         compare(results, workload.tolerance, row)
-        return ready
+        return {name: engine for name, engine in ready.items() if name not in row.left_out}
 
     def take_turns(self, row: Row, ready: dict[str, Engine]) -> None:
         """Time the engines in rounds until enough of them were undisturbed."""
@@ -230,7 +231,10 @@ class Session:
 
 
 def compare(results: dict[str, Path], tolerance: float, row: Row) -> None:
-    """Whether the engines computed the same; the row says how far apart, and what is wrong."""
+    """Whether the engines computed the same; the row says how far apart, and what is wrong.
+
+    Where retrograd and PyTorch agree, an engine that does not is left out of the row.
+    """
     import numpy as np
 
     if len(results) < 2:
@@ -239,23 +243,35 @@ def compare(results: dict[str, Path], tolerance: float, row: Row) -> None:
     with np.load(path) as reference:
         for name, other in others:
             with np.load(other) as file:
-                if set(file.files) != set(reference.files):
-                    odd = sorted(set(file.files) ^ set(reference.files))
-                    row.error = f"{first} and {name} do not give the same things: {', '.join(odd)}"
-                    return
-                for what in reference.files:
-                    a, b = reference[what], file[what]
-                    if a.shape != b.shape:
-                        row.error = f"{what}: {first} gives {a.size} numbers, {name} {b.size}"
-                        return
-                    apart = distance(a, b)
-                    row.differences[name] = max(row.differences.get(name, 0.0), apart)
-                    if not apart <= tolerance:
-                        row.error = (
-                            f"{what} differs between {first} and {name} by {apart:.2g} of its "
-                            f"largest element; {tolerance:g} is allowed"
-                        )
-                        return
+                apart, wrong = differences(first, reference, name, file, tolerance)
+            row.differences[name] = apart
+            if wrong and first == OURS and RIVAL in results and name != RIVAL:
+                row.left_out[name] = f"{wrong} (and {first} agrees with {RIVAL})"
+            elif wrong:
+                row.error = wrong
+                return
+
+
+def differences(
+    first: str, reference: Any, name: str, file: Any, tolerance: float
+) -> tuple[float, str | None]:
+    """How far the arrays of two files are apart, and in words what cannot be tolerated."""
+    if set(file.files) != set(reference.files):
+        odd = sorted(set(file.files) ^ set(reference.files))
+        return math.inf, f"{first} and {name} do not give the same things: {', '.join(odd)}"
+    largest = 0.0
+    for what in reference.files:
+        a, b = reference[what], file[what]
+        if a.shape != b.shape:
+            return math.inf, f"{what}: {first} gives {a.size} numbers, {name} {b.size}"
+        apart = distance(a, b)
+        largest = max(largest, apart)
+        if not apart <= tolerance:
+            return largest, (
+                f"{what} differs between {first} and {name} by {apart:.2g} of its "
+                f"largest element; {tolerance:g} is allowed"
+            )
+    return largest, None
 
 
 def distance(a: Any, b: Any) -> float:

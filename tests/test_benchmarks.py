@@ -193,6 +193,16 @@ def test_engines_whose_results_differ_are_an_error_and_not_timed(run):
     assert "0.0001 is allowed" in text
 
 
+def test_a_third_engine_that_differs_is_left_out_with_its_difference(run):
+    third = Pretended("torch.compile", result=2.0)
+    (row,) = run(Pretended("retrograd"), Pretended("pytorch"), third).run(WORKLOAD)
+    assert row.error is None
+    assert list(row.rounds) == ["retrograd", "pytorch"]
+    text = table([row], ["retrograd", "pytorch", "torch.compile"])
+    assert "loss differs between retrograd and torch.compile by 0.5" in text
+    assert "retrograd agrees with pytorch" in text
+
+
 @pytest.mark.parametrize("other", [[1.0, 2.0], np.nan, np.inf])
 def test_shapes_and_what_is_not_finite_differ_too(run, other):
     (row,) = run(Pretended("retrograd"), Pretended("pytorch", result=other)).run(WORKLOAD)
