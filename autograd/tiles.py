@@ -63,7 +63,7 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
 
     None where others had better compute it.
     """
-    plan = _plan(a.dtype.name, a.shape, a.strides, b.shape, b.strides, kernels.threads())
+    plan = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides, kernels.threads())
     if plan is None:
         return None
     c = np.empty((len(a), b.shape[1]), a.dtype)
@@ -79,7 +79,7 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
 
 @lru_cache(maxsize=1024)
 def _plan(
-    dtype: str,
+    kind: np.dtype[Any],
     a: tuple[int, ...],
     a_strides: tuple[int, ...],
     b: tuple[int, ...],
@@ -87,7 +87,7 @@ def _plan(
     threads: int,
 ) -> Plan | None:
     """How to multiply arrays of these shapes and strides; None if not here."""
-    size = np.dtype(dtype).itemsize
+    dtype, size = kind.name, kind.itemsize  # a type's name takes 1 µs to make: not at each call
     (m, k), n = a, b[1]
     lanes = assembly.lanes(dtype)
     if not lanes or kernels.crew() is None or not lanes <= k <= DEEP or m < NARROW:
