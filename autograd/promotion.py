@@ -13,7 +13,7 @@ import numpy as np
 from . import dtypes as dt
 from .op import Op, not_a_tensor, record
 from .shapes import broadcast
-from .tensor import Tensor, wrap
+from .tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -133,8 +133,3 @@ def _refused(op: Op, d: dt.dtype, error: Exception) -> Exception:
     return NotImplementedError(
         f"\"{op.name}\" not implemented for '{name}': {error}. Convert with .to(...) first."
     )
-
-
-def wrap_number(value: Any, d: dt.dtype) -> Tensor:
-    """A Python number as a 0-d tensor of a type."""
-    return wrap(dt.cast(np.asarray(value), d))

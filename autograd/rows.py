@@ -16,13 +16,13 @@ import numpy as np
 
 from . import kernels, polynomials
 from .kernels import compile, readonly
+from .scores import LARGE_ROWS
 
 __all__ = ["log_softmax", "log_softmax_slope", "powers", "scaled", "softmax", "softmax_slope"]
 __all__ += ["column_sums", "suits"]
 
 Array = np.ndarray[Any, Any]
 
-LARGE = 1 << 15  # elements
 GRAIN = 1 << 14  # elements that one thread takes at a time
 PARTS = 8  # of the rows of a matrix that are added up
 
@@ -30,7 +30,7 @@ PARTS = 8  # of the rows of a matrix that are added up
 def suits(x: Array, dim: int) -> bool:
     """Whether a loop over rows is for this array and axis."""
     return bool(
-        x.size >= LARGE
+        x.size >= LARGE_ROWS
         and dim % x.ndim == x.ndim - 1
         and x.dtype == np.float32
         and x.shape[-1] >= 8
