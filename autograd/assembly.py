@@ -41,11 +41,17 @@ class Writer:
         self.size = np.dtype(dtype).itemsize
         self.lanes = lanes
         self.vector = f"<{lanes} x {self.number}>"
-        self._fma = f"@llvm.fma.v{lanes}f{8 * self.size}"
+        self._kind = f".v{lanes}f{8 * self.size}"  # in names of LLVM's own functions
+        self._fma = f"@llvm.fma{self._kind}"
         v = self.vector
-        self.lines = [f"declare {v} {self._fma}({v}, {v}, {v})"]
+        self.lines: list[str] = []
+        self._declared = {f"declare {v} {self._fma}({v}, {v}, {v})"}
         self._names = 0
         self._block = "0"
+
+    def text(self) -> str:
+        """All functions, and what they call."""
+        return "\n".join((*sorted(self._declared), *self.lines))
 
     def define(self, head: str, body: Callable[[], object], result: str = "void") -> None:
         """A function, whose body is what ``body`` writes."""
@@ -103,6 +109,16 @@ class Writer:
     def store(self, value: str, pointer: str) -> None:
         self.do(f"store {self.vector} {value}, ptr {pointer}, align {self.size}")
 
+    def word(self, pointer: str, index: str | int) -> str:
+        """An element of an array of whole numbers."""
+        place = self.let(f"getelementptr i64, ptr {pointer}, i64 {index}")
+        return self.let(f"load i64, ptr {place}")
+
+    def prefetch(self, pointer: str) -> None:
+        """Bring an element near, to be written; it need not be there."""
+        self._declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 1, i32 3, i32 1)")
+
     def splat(self, pointer: str) -> str:
         """A vector of one number."""
         number = self.let(f"load {self.number}, ptr {pointer}")
@@ -118,6 +134,45 @@ class Writer:
     def fma(self, a: str, b: str, c: str) -> str:
         v = self.vector
         return self.let(f"call {v} {self._fma}({v} {a}, {v} {b}, {v} {c})")
+
+    def total(self, value: str) -> str:
+        """The sum of all lanes, of pairs and then of pairs of these."""
+        name, v = f"@llvm.vector.reduce.fadd{self._kind}", self.vector
+        self._declared.add(f"declare {self.number} {name}({self.number}, {v})")
+        return self.let(f"call reassoc {self.number} {name}({self.number} -0.0, {v} {value})")
+
+    # ------------------------------------------------------------ some lanes of a vector
+
+    def mask(self, bits: str) -> str:
+        """The lowest bits of a number, one for each lane."""
+        narrow = self.let(f"trunc i64 {bits} to i{self.lanes}")
+        return self.let(f"bitcast i{self.lanes} {narrow} to <{self.lanes} x i1>")
+
+    def lanes_below(self, first: str, end: str) -> str:
+        """The lanes for which ``0 <= first + lane < end``, of numbers that 31 bits hold."""
+        several = f"<{self.lanes} x i32>"
+        every = []
+        for number in (first, end):
+            narrow = self.let(f"trunc i64 {number} to i32")
+            lane = self.let(f"insertelement {several} poison, i32 {narrow}, i32 0")
+            places = f"<{self.lanes} x i32> zeroinitializer"
+            every.append(self.let(f"shufflevector {several} {lane}, {several} poison, {places}"))
+        count = ", ".join(f"i32 {i}" for i in range(self.lanes))
+        own = self.let(f"add {several} {every[0]}, <{count}>")
+        return self.let(f"icmp ult {several} {own}, {every[1]}")  # a number below 0 is large
+
+    def load_masked(self, pointer: str, mask: str) -> str:
+        """The vector that begins at an element; lanes without ``mask`` are zero and not read."""
+        name, v, m = f"@llvm.masked.load{self._kind}.p0", self.vector, f"<{self.lanes} x i1>"
+        self._declared.add(f"declare {v} {name}(ptr, i32, {m}, {v})")
+        rest = f"i32 {self.size}, {m} {mask}, {v} zeroinitializer"
+        return self.let(f"call {v} {name}(ptr {pointer}, {rest})")
+
+    def store_masked(self, value: str, pointer: str, mask: str) -> None:
+        """Store the lanes that ``mask`` has; memory of the others is not touched."""
+        name, v, m = f"@llvm.masked.store{self._kind}.p0", self.vector, f"<{self.lanes} x i1>"
+        self._declared.add(f"declare void {name}({v}, ptr, i32, {m})")
+        self.do(f"call void {name}({v} {value}, ptr {pointer}, i32 {self.size}, {m} {mask})")
 
     def turned(self, rows: Sequence[str]) -> list[str]:
         """As many vectors as they have lanes, with rows and columns exchanged."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import assembly, direct, direct_weight, kernels
+from . import assembly, direct, direct_weight, kernels, microkernels
 from .windows import Window, columns, images
 
 __all__ = ["convolution", "convolution_input", "convolution_weight", "of_channels"]
@@ -147,7 +147,7 @@ def _is_direct(a: Array, b: Array, products: int) -> bool:
         products >= WORTH_COMPILING
         and a.ndim < 5
         and a.dtype == b.dtype
-        and assembly.lanes(a.dtype.name) > 0
+        and microkernels.are_here(a.dtype.name, assembly.lanes(a.dtype.name))
     )
 
 

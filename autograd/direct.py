@@ -200,7 +200,9 @@ def slide(
     if bias is not None:
         biases[:, :filters] = bias.reshape(groups, filters)
     out = np.empty((len(x), groups * filters, len(sets), down.places, across.places), x.dtype)
-    kernel = _slide(dtype, tile)
+    kernel = _slide(dtype)
+    block, narrow = (microkernels.correlate(dtype, *tile[:2], tile.vectors - n) for n in (0, 1))
+    deal = microkernels.deal_rows(dtype, tile.lanes)
     image, result = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
 
     total = count * where.bands
@@ -208,11 +210,12 @@ def slide(
     deal_out(
         kernel,
         (image, weights, biases.reshape(-1), result),
-        (filters, groups, where.taps, where.starts, where.runs, where.numbers),
+        (block, narrow, deal, tile.rows, tile.vectors, filters, groups, where.taps, where.starts,
+         where.runs, where.numbers),
         [where.size],
         1 if flops < SERIAL else min(kernels.threads(), total),
         total,
-    )
+    )  # fmt: skip
     return out
 
 
@@ -241,59 +244,19 @@ def source() -> str:
     return "".join(Path(str(m)).read_text("utf-8") for m in (microkernels.__file__, __file__))
 
 
-inner = cache(kernels.inner)
-
-
 @cache
-def deal_rows(dtype: str) -> Any:
-    """A function for kernels: rows of a channel into scratch memory, zeros where the image is not.
-
-    Whole vectors are written: after the last row there must be room for one.
-    """
+def _slide(dtype: str) -> Any:
     several = lanes(dtype)
-    fetch, fetch_every_other = (microkernels.fetch(dtype, several, s) for s in (1, 2))
-
-    def deal_rows(image, source, size, y, step, left, stride, scratch, at, high, wide):
-        down, across = size
-        if left == 0 and stride == 1 and step == 1 and wide == across and 0 <= y <= down - high:
-            source += y * across  # whole rows are one run
-            y, wide, across, high = y - y, wide * high, wide * high, high // high
-        for _ in range(high):
-            row = source + y * across
-            there = across if 0 <= y < down else 0
-            if stride == 1:
-                for b in range(0, wide, several):
-                    fetch(image, row, there, left + b, scratch, at + b)
-            elif stride == 2:
-                for b in range(0, wide, several):
-                    fetch_every_other(image, row, there, left + 2 * b, scratch, at + b)
-            else:
-                for b in range(wide):
-                    x = left + b * stride
-                    scratch[at + b] = image[row + x] if 0 <= x < there else 0
-            y += step
-            at += wide
-
-    return inner(deal_rows)
-
-
-@cache
-def _slide(dtype: str, tile: Tile) -> Any:
-    lanes, rows_of_tile, vectors = tile
-    block: Any = None
-    narrow: Any = None
+    call: Any = None
     take: Any = None
-    deal: Any = None
 
     def prepare() -> None:
-        nonlocal block, narrow, take, deal
-        block, take = microkernels.correlate(dtype, *tile), microkernels.take()
-        narrow = microkernels.correlate(dtype, lanes, rows_of_tile, vectors - 1)
-        deal = deal_rows(dtype)
+        nonlocal call, take
+        call, take = microkernels.call(), microkernels.take()
 
     def slide(
-        image, weights, biases, result, scratch, filters, groups, taps, starts, runs, numbers,
-        counter, total,
+        image, weights, biases, result, scratch, block, narrow, deal, rows_of_tile, vectors,
+        filters, groups, taps, starts, runs, numbers, counter, total,
     ):  # fmt: skip
         channels, size_down, size_across, places_down, places_across = (
             numbers[0],
@@ -317,7 +280,7 @@ def _slide(dtype: str, tile: Tile) -> Any:
             numbers[14],
         )
         phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
-        for i in range(size - lanes * vectors, size):
+        for i in range(size - several * vectors, size):
             scratch[i] = 0
         begins = numbers[18 + phases_down + phases_across :]  # of the taps of each set
         sets = begins.size - 1
@@ -332,13 +295,13 @@ def _slide(dtype: str, tile: Tile) -> Any:
             for c in range(channels):
                 for p in range(phases_down):
                     for q in range(phases_across):
-                        deal(
+                        call(deal, (
                             image, (m * channels + c) * size_down * size_across,
-                            (size_down, size_across),
+                            size_down, size_across,
                             top * stride_down + offset_down + numbers[18 + p], stride_down,
                             offset_across + numbers[18 + phases_down + q], stride_across,
                             scratch, at, high, wide,
-                        )  # fmt: skip
+                        ))  # fmt: skip
                         at += high * wide
             first = 0 if here == rows else whole + vectors
             count = whole if here == rows else last
@@ -350,37 +313,27 @@ def _slide(dtype: str, tile: Tile) -> Any:
             v = 0
             while v < count:
                 for n in range(sets):
-                    seen = taps[begins[n] : begins[n + 1]]
-                    base = begins[n] * groups * blocks * rows_of_tile
+                    seen = begins[n + 1] - begins[n]
+                    base = (begins[n] * groups * blocks + group * seen) * rows_of_tile
                     for f in range(blocks):
-                        weight = base + (group + f) * seen.size * rows_of_tile
                         place = ((m * filters + f * rows_of_tile) * sets + n) * plane
-                        place += top * places_across
-                        if narrower:
-                            narrow(
-                                scratch, v * lanes, seen, weights, weight,
-                                biases, (group + f) * rows_of_tile,
-                                result, place, sets * plane, filters - f * rows_of_tile,
-                                starts, first + v, runs,
-                            )  # fmt: skip
-                        else:
-                            block(
-                                scratch, v * lanes, seen, weights, weight,
-                                biases, (group + f) * rows_of_tile,
-                                result, place, sets * plane, filters - f * rows_of_tile,
-                                starts, first + v, runs,
-                            )  # fmt: skip
+                        call(narrow if narrower else block, (
+                            scratch, v * several, taps, begins[n], begins[n + 1],
+                            weights, base + f * seen * rows_of_tile,
+                            biases, (group + f) * rows_of_tile,
+                            result, place + top * places_across, sets * plane,
+                            filters - f * rows_of_tile, starts, first + v, runs,
+                        ))  # fmt: skip
                 v += vectors - 1 if narrower else vectors
                 narrower -= 1 if narrower else 0
             item = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     signature = (
-        f"void({given}, {given}, {given}, {dtype}[::1], {dtype}[::1], int64, int64, {ints}, "
-        f"{ints}, {ints}, {ints}, int64[::1], int64)"
+        f"void({given}, {given}, {given}, {dtype}[::1], {dtype}[::1], int64, int64, int64, int64, "
+        f"int64, int64, int64, {ints}, {ints}, {ints}, {ints}, int64[::1], int64)"
     )
-    text = f"{source()} {tile}"
-    return kernels.compile(slide, signature, contract=True, source=text, prepare=prepare)
+    return kernels.compile(slide, signature, contract=True, source=source(), prepare=prepare)
 
 
 # ---------------------------------------------------------------- two of the three products

@@ -14,11 +14,17 @@ import numpy as np
 
 from . import direct, kernels, microkernels
 from .assembly import lanes
-from .direct import Axis, Sizes, Tile, axes, deal_rows, layout
+from .direct import Axis, Sizes, Tile, axes, layout
 
 Array = np.ndarray[Any, Any]
 
 CHUNK = 208  # pixels whose gradients, for a block of filters, stay in a near cache
+
+
+@cache
+def source() -> str:
+    """What the kernels are made of."""
+    return direct.source() + Path(__file__).read_text("utf-8")
 
 
 @lru_cache(maxsize=256)
@@ -75,7 +81,9 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     parts = 1 if products < direct.SERIAL else min(threads, total)
     grain = -(-total // parts)
     sums = np.zeros((parts, groups, blocks, taps.size, wide), x.dtype)
-    kernel = _weigh(dtype, tile)
+    kernel = _weigh(dtype)
+    block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, n)
+    deal = microkernels.deal_rows(dtype, n)
     size = channels * int(numbers[7] * numbers[8]) + n
     image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
 
@@ -85,11 +93,11 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     scratch, turned = np.empty(parts * size, x.dtype), np.empty(parts * CHUNK * wide, x.dtype)
     kernels.launch(
         kernel,
-        (image, slopes, sums.reshape(-1), scratch, turned, filters, groups, taps, pixels, numbers,
-         begins, grain, total),
+        (image, slopes, sums.reshape(-1), scratch, turned, block, turn, deal, tile.rows,
+         tile.vectors, filters, groups, taps, pixels, numbers, begins, grain, total),
         parts,
         1,
-        (0, 0, sums[0].size, size, CHUNK * wide, 0, 0, 0, 0, 0, 1, 0, 0),
+        (0, 0, sums[0].size, size, CHUNK * wide, *[0] * 10, 1, 0, 0),
     )  # fmt: skip
     found = sums[0] if parts == 1 else np.add.reduce(sums, axis=0)
     found = found[:, :, :width].swapaxes(2, 3).reshape(groups, blocks * wide, width)
@@ -106,21 +114,18 @@ def weight_tile(dtype: str, filters: int) -> Tile:
 
 
 @cache
-def _weigh(dtype: str, tile: Tile) -> Any:
-    lanes, rows_of_tile, vectors = tile
+def _weigh(dtype: str) -> Any:
+    square = lanes(dtype)
     chunk = CHUNK
-    block: Any = None
-    turn: Any = None
-    deal: Any = None
+    call: Any = None
 
     def prepare() -> None:
-        nonlocal block, turn, deal
-        block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, tile.lanes)
-        deal = deal_rows(dtype)
+        nonlocal call
+        call = microkernels.call()
 
     def weigh(
-        image, gradient, sums, scratch, slopes, filters, groups, taps, pixels, numbers,
-        begins, grain, total,
+        image, gradient, sums, scratch, slopes, block, turn, deal, rows_of_tile, vectors,
+        filters, groups, taps, pixels, numbers, begins, grain, total,
     ):  # fmt: skip
         channels, size_down, size_across, places_down, places_across = (
             numbers[0],
@@ -138,54 +143,52 @@ def _weigh(dtype: str, tile: Tile) -> Any:
             numbers[10],
             numbers[11],
         )
-        one = np.int64(1)  # of the type of other arguments, so that `deal_rows` is compiled once
         plane = places_down * places_across
-        several = lanes * vectors
+        several = square * vectors
         blocks = -(-filters // several)
         for item in range(begins[0], min(begins[0] + grain, total)):
             m, band = item // bands, item % bands
             top = band * rows
             for c in range(channels):
-                deal(
+                call(deal, (
                     image, (m * channels + c) * size_down * size_across,
-                    (size_down, size_across), top * stride_down + offset_down, one,
-                    offset_across, one, scratch, c * high * wide, high, wide,
-                )  # fmt: skip
+                    size_down, size_across, top * stride_down + offset_down, 1,
+                    offset_across, 1, scratch, c * high * wide, high, wide,
+                ))  # fmt: skip
             count = min(rows, places_down - top) * places_across
             even = -(-count // -(-count // chunk))  # pixels at a time, about as many each time
-            even += -even % lanes
+            even += -even % square
             for start in range(0, count, even):
                 stop = min(start + even, count)
                 for b in range(blocks):
                     here = min(several, filters - b * several)
                     source = (m * filters + b * several) * plane + top * places_across + start
-                    whole = (stop - start) // lanes * lanes
-                    square = here // lanes * lanes
-                    for f in range(0, square, lanes):
-                        for p in range(0, whole, lanes):
-                            turn(
+                    whole = (stop - start) // square * square
+                    full = here // square * square
+                    for f in range(0, full, square):
+                        for p in range(0, whole, square):
+                            call(turn, (
                                 gradient, source + f * plane + p, plane,
                                 slopes, p * several + f, several,
-                            )  # fmt: skip
+                            ))  # fmt: skip
                     for p in range(stop - start):
-                        for f in range(0 if p >= whole else square, here):
+                        for f in range(0 if p >= whole else full, here):
                             slopes[p * several + f] = gradient[source + f * plane + p]
                         for f in range(here, several):
                             slopes[p * several + f] = 0
                     base = (m % groups * blocks + b) * taps.size
                     for t in range(0, taps.size, rows_of_tile):
-                        block(
-                            scratch, taps, t, pixels, start, stop, slopes, 0,
+                        call(block, (
+                            scratch, taps, t, pixels, start, stop, slopes,
                             sums, (base + t) * several,
-                        )  # fmt: skip
+                        ))  # fmt: skip
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     signature = (
-        f"void({given}, {given}, {dtype}[::1], {dtype}[::1], {dtype}[::1], int64, int64, {ints}, "
-        f"{ints}, {ints}, {ints}, int64, int64)"
+        f"void({given}, {given}, {dtype}[::1], {dtype}[::1], {dtype}[::1], int64, int64, int64, "
+        f"int64, int64, int64, int64, {ints}, {ints}, {ints}, {ints}, int64, int64)"
     )
-    text = f"{direct.source()} {Path(__file__).read_text('utf-8')} {tile}"
-    return kernels.compile(weigh, signature, contract=True, source=text, prepare=prepare)
+    return kernels.compile(weigh, signature, contract=True, source=source(), prepare=prepare)
 
 
 def are_few(dtype: str, filters: int) -> bool:
@@ -202,7 +205,8 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
     width = where.taps.size
     taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
     sums = np.zeros((len(x) * groups * filters, taps.size), x.dtype)
-    kernel = _dot(dtype, n)
+    kernel = _dot(dtype)
+    block, deal = microkernels.inner(dtype, n, ALONE), microkernels.deal_rows(dtype, n)
     image, slopes, flat = (np.ascontiguousarray(a).reshape(-1) for a in (x, y, sums))
     total = len(x) * groups
     rows, wide = int(where.numbers[5]), int(where.numbers[8])
@@ -210,7 +214,7 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
     direct.deal_out(
         kernel,
         (image, slopes, flat),
-        (filters, taps, where.numbers),
+        (block, deal, filters, taps, where.numbers),
         [where.size, rows * wide + n],
         1 if y.size * width < direct.SERIAL else min(kernels.threads(), total),
         total,
@@ -223,18 +227,18 @@ ALONE = 9  # taps at a time
 
 
 @cache
-def _dot(dtype: str, lanes: int) -> Any:
-    rows_of_tile = ALONE
-    block: Any = None
+def _dot(dtype: str) -> Any:
+    several, rows_of_tile = lanes(dtype), ALONE
+    call: Any = None
     take: Any = None
-    deal: Any = None
 
     def prepare() -> None:
-        nonlocal block, take, deal
-        block, take = microkernels.inner(dtype, lanes, ALONE), microkernels.take()
-        deal = deal_rows(dtype)
+        nonlocal call, take
+        call, take = microkernels.call(), microkernels.take()
 
-    def dot(image, gradient, sums, scratch, slopes, filters, taps, numbers, counter, total):
+    def dot(
+        image, gradient, sums, scratch, slopes, block, deal, filters, taps, numbers, counter, total
+    ):
         channels, size_down, size_across, places_down, places_across = (
             numbers[0],
             numbers[1],
@@ -252,43 +256,42 @@ def _dot(dtype: str, lanes: int) -> Any:
         )
         offset_down, offset_across = numbers[11], numbers[12]
         phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
-        for i in range(lanes):
-            scratch[size - lanes + i] = 0
+        for i in range(several):
+            scratch[size - several + i] = 0
             slopes[rows * wide + i] = 0
-        zero, one = np.int64(0), np.int64(1)
         m = take(counter)
         while m < total:
             for band in range(bands):
                 top = band * rows
-                at = zero
+                at = np.int64(0)
                 for c in range(channels):
                     for p in range(phases_down):
                         for q in range(phases_across):
-                            deal(
+                            call(deal, (
                                 image, (m * channels + c) * size_down * size_across,
-                                (size_down, size_across),
+                                size_down, size_across,
                                 top * stride_down + offset_down + numbers[18 + p], stride_down,
                                 offset_across + numbers[18 + phases_down + q], stride_across,
                                 scratch, at, high, wide,
-                            )  # fmt: skip
+                            ))  # fmt: skip
                             at += high * wide
-                count = -(-((rows - 1) * wide + places_across) // lanes)
+                count = -(-((rows - 1) * wide + places_across) // several)
                 for f in range(m * filters, (m + 1) * filters):
-                    deal(
-                        gradient, f * places_down * places_across, (places_down, places_across),
-                        top, one, zero, one, slopes, zero, rows, wide,
-                    )  # fmt: skip
+                    call(deal, (
+                        gradient, f * places_down * places_across, places_down, places_across,
+                        top, 1, 0, 1, slopes, 0, rows, wide,
+                    ))  # fmt: skip
                     for t in range(0, taps.size, rows_of_tile):
-                        block(scratch, taps, t, slopes, count, sums, f * taps.size + t)
+                        call(block, (scratch, taps, t, slopes, count, sums, f * taps.size + t))
             m = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     made = f"{dtype}[::1]"
     signature = (
-        f"void({given}, {given}, {made}, {made}, {made}, int64, {ints}, {ints}, int64[::1], int64)"
+        f"void({given}, {given}, {made}, {made}, {made}, int64, int64, int64, {ints}, {ints}, "
+        "int64[::1], int64)"
     )
-    text = f"{direct.source()} {Path(__file__).read_text('utf-8')} {lanes}"
-    return kernels.compile(dot, signature, contract=True, source=text, prepare=prepare)
+    return kernels.compile(dot, signature, contract=True, source=source(), prepare=prepare)
 
 
 def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Array:

@@ -1,462 +1,320 @@
 """The innermost loops of convolutions, written in LLVM's own vectors.
 
 LLVM does not find these loops by itself: a block of sums that stays in registers while everything
-else streams by.  Each is made for a number of rows and of vectors, and for an element type, and is
-called from a kernel of `direct` as if it were a Numba function.
+else streams by.  Each is a function of its own, made for a number of rows and of vectors and for an
+element type, and the kernels of `direct` `call` it where it is: so those are compiled once for a
+type, whatever blocks they are given, and a block takes LLVM a few hundredths of a second.
 
 - `correlate`: rows are filters and a vector is a run of pixels.  A step is one tap of the window: a
   few vectors from the image at the tap's offset, times one number of each filter.
 - `outer`: rows are taps and a vector is a run of filters.  A step is one pixel: a few vectors of
   the gradient, times one number of the image at each tap's offset.
-
 - `inner`: rows are taps and a vector is a run of pixels, of the image and of the gradient; the
   lanes are added up at the end.  It is for filters that are alone in their group.
 - `turn`: a square of the gradient, with rows and columns exchanged.
-- `fetch`: a piece of a row, or every other element of it, with zeros where the row is not.
+- `deal_rows`: rows of an image into scratch memory, with zeros where the image is not.
 
 With 16 floats to a vector, 8 · 3 sums take 24 of the 32 registers of AVX-512.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
-__all__ = ["correlate", "fetch", "inner", "outer", "take", "turn"]
+from . import kernels
+from .assembly import Writer
+
+__all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "turn"]
 
 
-class _Writer:
-    """What both loops are written with: pointers, vectors, and a loop that carries sums."""
+def _made(name: str, head: str, write: Callable[[Writer], object], *key: Any) -> int:
+    """Where the function is that ``write`` writes the body of; 0 where there can be none."""
 
-    def __init__(self, builder: Any, dtype: str, lanes: int):
-        from llvmlite import ir
+    def text() -> str:
+        w = Writer(*key[:2])
+        w.define(f"void @entry({head})", lambda: write(w))
+        return w.text()
 
-        self.ir, self.builder = ir, builder
-        self.number = ir.FloatType() if dtype == "float32" else ir.DoubleType()
-        self.vector = ir.VectorType(self.number, lanes)
-        self.size = 4 if dtype == "float32" else 8
-        self.lanes = lanes
-        self.int64 = ir.IntType(64)
-        self.suffix = f"v{lanes}{'f32' if dtype == 'float32' else 'f64'}"
-
-    def constant(self, n: int) -> Any:
-        return self.ir.Constant(self.int64, n)
-
-    def load(self, pointer: Any, index: Any) -> Any:
-        """One element of an array."""
-        return self.builder.load(self.builder.gep(pointer, [index]))
-
-    def at(self, pointer: Any, index: Any) -> Any:
-        """The vector that begins at an element."""
-        place = self.builder.gep(pointer, [index])
-        return self.builder.bitcast(place, self.vector.as_pointer())
-
-    def next(self, index: Any) -> Any:
-        return self.builder.add(index, self.constant(1))
-
-    def prefetch(self, pointer: Any, index: Any) -> None:
-        """Bring an element near, to be written; it need not be there."""
-        ir = self.ir
-        place = self.builder.gep(pointer, [index])
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
-        function = self.intrinsic("llvm.prefetch.p0", kind)
-        self.builder.call(function, [place, *(ir.Constant(number, n) for n in (1, 3, 1))])
-
-    def load_vector(self, pointer: Any, index: Any) -> Any:
-        return self.builder.load(self.at(pointer, index), align=self.size)
-
-    def store_vector(self, value: Any, pointer: Any, index: Any) -> None:
-        self.builder.store(value, self.at(pointer, index), align=self.size)
-
-    def splat(self, number: Any) -> Any:
-        """A vector of one number."""
-        ir, builder = self.ir, self.builder
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return builder.shuffle_vector(first, undefined, zeros)
-
-    def fma(self, a: Any, b: Any, c: Any) -> Any:
-        kind = self.ir.FunctionType(self.vector, [self.vector] * 3)
-        return self.builder.call(self.intrinsic(f"llvm.fma.{self.suffix}", kind), [a, b, c])
-
-    def intrinsic(self, name: str, kind: Any) -> Any:
-        module = self.builder.module
-        return module.globals.get(name) or self.ir.Function(module, kind, name)
-
-    def loop(self, start: Any, stop: Any, sums: list[Any], step: Any) -> list[Any]:
-        """``for i in range(start, stop): sums = step(i, sums)``; there is at least one turn."""
-        builder = self.builder
-        before = builder.block
-        body = builder.append_basic_block("turn")
-        after = builder.append_basic_block("done")
-        builder.branch(body)
-        builder.position_at_end(body)
-        i = builder.phi(self.int64)
-        i.add_incoming(start, before)
-        carried = []
-        for value in sums:
-            phi = builder.phi(value.type)
-            phi.add_incoming(value, before)
-            carried.append(phi)
-        made = step(i, carried)
-        following = builder.add(i, self.constant(1))
-        i.add_incoming(following, builder.block)
-        for phi, value in zip(carried, made, strict=True):
-            phi.add_incoming(value, builder.block)
-        again = builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
-        again.set_metadata("llvm.loop", self.not_unrolled())
-        builder.position_at_end(after)
-        return made
-
-    def not_unrolled(self) -> Any:
-        """What keeps LLVM from unrolling a loop that is wide enough, which takes it long."""
-        module = self.builder.module
-        wish = module.add_metadata([self.ir.MetaDataString(module, "llvm.loop.unroll.disable")])
-        made = module.add_metadata([wish, wish])
-        made.operands = (made, wish)  # a loop's name begins with itself
-        return made
-
-    def masked_store(self, value: Any, pointer: Any, index: Any, mask: Any) -> None:
-        """Store the lanes that ``mask`` has; memory of the others is not touched."""
-        ir = self.ir
-        place = self.at(pointer, index)
-        truth = ir.VectorType(ir.IntType(1), self.lanes)
-        kind = ir.FunctionType(ir.VoidType(), [self.vector, place.type, ir.IntType(32), truth])
-        function = self.intrinsic(f"llvm.masked.store.{self.suffix}.p0", kind)
-        align = ir.Constant(ir.IntType(32), self.size)
-        self.builder.call(function, [value, place, align, mask])
-
-    def every(self, number: Any) -> Any:
-        """A whole number in every lane, in 32 bits."""
-        ir, builder = self.ir, self.builder
-        kind = ir.VectorType(ir.IntType(32), self.lanes)
-        undefined = ir.Constant(kind, ir.Undefined)
-        narrow = builder.trunc(number, ir.IntType(32))
-        first = builder.insert_element(undefined, narrow, ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, undefined, ir.Constant(kind, [0] * self.lanes))
-
-    def lane(self, first: Any) -> Any:
-        """``first``, ``first + 1`` and so on."""
-        kind = self.ir.VectorType(self.ir.IntType(32), self.lanes)
-        return self.builder.add(self.every(first), self.ir.Constant(kind, list(range(self.lanes))))
-
-    def masked_load(self, pointer: Any, index: Any, mask: Any) -> Any:
-        """The vector that begins at an element; lanes without ``mask`` are zero and not read."""
-        ir = self.ir
-        place = self.at(pointer, index)
-        kind = ir.FunctionType(self.vector, [place.type, ir.IntType(32), mask.type, self.vector])
-        function = self.intrinsic(f"llvm.masked.load.{self.suffix}.p0", kind)
-        align = ir.Constant(ir.IntType(32), self.size)
-        zeros = ir.Constant(self.vector, [0] * self.lanes)
-        return self.builder.call(function, [place, align, mask, zeros])
-
-    def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
-        """Lanes of two vectors; those of the second are counted on."""
-        places = self.ir.Constant(self.ir.VectorType(self.ir.IntType(32), self.lanes), lanes)
-        return self.builder.shuffle_vector(a, b, places)
-
-    def total(self, value: Any) -> Any:
-        """The sum of all lanes."""
-        step = self.lanes // 2
-        nothing = self.ir.Constant(self.vector, self.ir.Undefined)
-        while step:
-            moved = self.shuffle(value, nothing, [i ^ step for i in range(self.lanes)])
-            value = self.builder.fadd(value, moved)
-            step //= 2
-        return self.builder.extract_element(value, self.ir.Constant(self.ir.IntType(32), 0))
-
-    def mask(self, bits: Any) -> Any:
-        """The lowest bits of a number, one for each lane."""
-        ir = self.ir
-        narrow = self.builder.trunc(bits, ir.IntType(self.lanes))
-        return self.builder.bitcast(narrow, ir.VectorType(ir.IntType(1), self.lanes))
-
-
-def _pointers(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
-    """Arrays as pointers to their first element; numbers as they are."""
-    from numba.core import types
-
-    return [
-        context.make_array(kind)(context, builder, value).data
-        if isinstance(kind, types.Array)
-        else value
-        for kind, value in zip(signature.args, args, strict=True)
-    ]
+    found = kernels.written(name, key, text, __file__)
+    return found.address if found is not None else 0
 
 
 @cache
-def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> Any:
-    """A loop over taps that makes a block of ``rows`` filters by ``vectors`` of pixels.
+def are_here(dtype: str, lanes: int) -> bool:
+    """Whether these loops can be had for a type."""
+    return lanes > 0 and deal_rows(dtype, lanes) != 0
 
-    It is called with an image and the element of its first pixel; the taps' offsets; the weights,
-    ``rows`` numbers for each tap, from an element on; the biases from an element on; the result,
-    the element where its first pixel would be, the distance of two filters in it, and how many
-    filters are wanted; and where pixels go: the `runs` from ``starts[first + v]`` to the next are
-    the lanes of vector ``v`` to store, and the distance from the first pixel's place.
+
+@cache
+def call() -> Any:
+    """A function for kernels: ``call(address, arguments)`` runs a loop of this file.
+
+    The arguments are a tuple; of arrays the loop is given the first element's place, of numbers 64
+    bits.
     """
+    from llvmlite import ir
     from numba.core import types
     from numba.extending import intrinsic
 
     @intrinsic
-    def tile(
-        typing: Any, image: Any, pixel: Any, taps: Any, weights: Any, weight: Any, biases: Any,
-        bias: Any, result: Any, place: Any, plane: Any, wanted: Any, starts: Any, first: Any,
-        runs: Any,
-    ) -> Any:  # fmt: skip
+    def call(typing: Any, address: Any, arguments: Any) -> Any:
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w = _Writer(builder, dtype, lanes)
-            count = context.make_array(signature.args[2])(context, builder, args[2]).nitems
-            values = _pointers(context, builder, signature, args)
-            image, pixel, taps, weights, weight, biases, bias, *values = values
-            result, place, plane, wanted, starts, first, runs = values
-            begin = w.load(starts, first)
-            with builder.if_then(builder.icmp_signed("<", begin, w.load(starts, w.next(first)))):
-                # Where sums will go is asked of memory now, and is there when they are.
-                to = w.load(runs, w.next(builder.mul(begin, w.constant(2))))
-                for f in range(rows):
-                    there = builder.add(to, builder.mul(plane, w.constant(f)))
-                    for v in range(vectors):
-                        at = builder.add(there, w.constant(v * lanes))
-                        w.prefetch(result, builder.add(place, at))
-            sums = []
-            for f in range(rows):
-                value = w.splat(w.load(biases, builder.add(bias, w.constant(f))))
-                sums += [value] * vectors
-
-            def step(t: Any, sums: list[Any]) -> list[Any]:
-                at = builder.add(pixel, w.load(taps, t))
-                pixels = [
-                    w.load_vector(image, builder.add(at, w.constant(v * lanes)))
-                    for v in range(vectors)
-                ]
-                row = builder.add(weight, builder.mul(t, w.constant(rows)))
-                out = []
-                for f in range(rows):
-                    factor = w.splat(w.load(weights, builder.add(row, w.constant(f))))
-                    out += [w.fma(factor, pixels[v], sums[f * vectors + v]) for v in range(vectors)]
-                return out
-
-            sums = w.loop(w.constant(0), count, sums, step)
-            for v in range(vectors):
-                begin = w.load(starts, builder.add(first, w.constant(v)))
-                end = w.load(starts, builder.add(first, w.constant(v + 1)))
-                with builder.if_then(builder.icmp_signed("<", begin, end)):
-
-                    def store(r: Any, nothing: list[Any], v: int = v) -> list[Any]:
-                        two = builder.mul(r, w.constant(2))
-                        mask = w.mask(w.load(runs, two))
-                        to = builder.add(place, w.load(runs, builder.add(two, w.constant(1))))
-                        for f in range(rows):
-                            with builder.if_then(
-                                builder.icmp_signed("<", w.constant(f), wanted), likely=True
-                            ):
-                                there = builder.add(to, builder.mul(plane, w.constant(f)))
-                                w.masked_store(sums[f * vectors + v], result, there, mask)
-                        return nothing
-
-                    w.loop(begin, end, [], store)
+            values = []
+            for i, kind in enumerate(signature.args[1]):
+                value = builder.extract_value(args[1], i)
+                if isinstance(kind, types.Array):
+                    values.append(context.make_array(kind)(context, builder, value).data)
+                else:
+                    values.append(context.cast(builder, value, kind, types.int64))
+            loop = ir.FunctionType(ir.VoidType(), [v.type for v in values])
+            builder.call(builder.inttoptr(args[0], loop.as_pointer()), values)
             return context.get_dummy_value()
 
-        return types.void(
-            *(image, pixel, taps, weights, weight, biases, bias, result, place, plane, wanted),
-            *(starts, first, runs),
-        ), write
+        return types.void(types.int64, arguments), write
 
-    return tile
-
-
-@cache
-def outer(dtype: str, lanes: int, rows: int, vectors: int) -> Any:
-    """A loop over pixels that adds to a block of ``rows`` taps by ``vectors`` of filters.
-
-    It is called with an image; the taps' offsets from the first of the block on; the pixels'
-    offsets, the first and the last but one; the gradient, ``vectors`` for each pixel, and where the
-    first pixel's are; the sums, and where the block's are.
-    """
-    from numba.core import types
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def tile(
-        typing: Any, image: Any, taps: Any, tap: Any, pixels: Any, begin: Any, end: Any,
-        gradient: Any, place: Any, total: Any, block: Any,
-    ) -> Any:  # fmt: skip
-        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w = _Writer(builder, dtype, lanes)
-            values = _pointers(context, builder, signature, args)
-            image, taps, tap, pixels, begin, end, gradient, place, total, block = values
-            wide = lanes * vectors
-            there = [
-                builder.gep(image, [w.load(taps, builder.add(tap, w.constant(k)))])
-                for k in range(rows)
-            ]
-            places = [
-                builder.add(block, w.constant(k * wide + v * lanes))
-                for k in range(rows)
-                for v in range(vectors)
-            ]
-            sums = [w.load_vector(total, at) for at in places]
-
-            def step(p: Any, sums: list[Any]) -> list[Any]:
-                at = w.load(pixels, p)
-                row = builder.add(place, builder.mul(builder.sub(p, begin), w.constant(wide)))
-                slopes = [
-                    w.load_vector(gradient, builder.add(row, w.constant(v * lanes)))
-                    for v in range(vectors)
-                ]
-                out = []
-                for k in range(rows):
-                    factor = w.splat(w.load(there[k], at))
-                    out += [w.fma(factor, slopes[v], sums[k * vectors + v]) for v in range(vectors)]
-                return out
-
-            sums = w.loop(begin, end, sums, step)
-            for value, at in zip(sums, places, strict=True):
-                w.store_vector(value, total, at)
-            return context.get_dummy_value()
-
-        return types.void(
-            *(image, taps, tap, pixels, begin, end, gradient, place, total, block)
-        ), write
-
-    return tile
-
-
-@cache
-def inner(dtype: str, lanes: int, rows: int) -> Any:
-    """A loop over vectors of pixels that adds products of two images to a sum for each tap.
-
-    It is called with an image; the taps' offsets from the first of the block on; the gradient, laid
-    out as the image is, with zeros between its rows; how many vectors there are; the sums, and
-    where the block's are.
-    """
-    from numba.core import types
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def tile(
-        typing: Any, image: Any, taps: Any, tap: Any, gradient: Any, count: Any, total: Any,
-        block: Any,
-    ) -> Any:  # fmt: skip
-        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w = _Writer(builder, dtype, lanes)
-            values = _pointers(context, builder, signature, args)
-            image, taps, tap, gradient, count, total, block = values
-            there = [
-                builder.gep(image, [w.load(taps, builder.add(tap, w.constant(k)))])
-                for k in range(rows)
-            ]
-            zero = w.splat(w.ir.Constant(w.number, 0))
-
-            def step(i: Any, sums: list[Any]) -> list[Any]:
-                at = builder.mul(i, w.constant(lanes))
-                slope = w.load_vector(gradient, at)
-                return [
-                    w.fma(slope, w.load_vector(pixels, at), value)
-                    for pixels, value in zip(there, sums, strict=True)
-                ]
-
-            sums = w.loop(w.constant(0), count, [zero] * rows, step)
-            for k, value in enumerate(sums):
-                place = builder.gep(total, [builder.add(block, w.constant(k))])
-                builder.store(builder.fadd(builder.load(place), w.total(value)), place)
-            return context.get_dummy_value()
-
-        return types.void(image, taps, tap, gradient, count, total, block), write
-
-    return tile
-
-
-@cache
-def turn(dtype: str, lanes: int) -> Any:
-    """A square of ``lanes`` rows and columns, exchanged.
-
-    It is called with an array, the square's first element and the distance of its rows; then the
-    same of the array to write.
-    """
-    from numba.core import types
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def tile(
-        typing: Any, source: Any, first: Any, distance: Any, result: Any, place: Any, apart: Any
-    ) -> Any:
-        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w = _Writer(builder, dtype, lanes)
-            values = _pointers(context, builder, signature, args)
-            source, first, distance, result, place, apart = values
-            rows = [
-                w.load_vector(source, builder.add(first, builder.mul(distance, w.constant(i))))
-                for i in range(lanes)
-            ]
-            step = 1
-            while step < lanes:
-                low = [j - step + lanes if j & step else j for j in range(lanes)]
-                high = [j + lanes if j & step else j + step for j in range(lanes)]
-                for i in range(lanes):
-                    if not i & step:
-                        a, b = rows[i], rows[i + step]
-                        rows[i], rows[i + step] = w.shuffle(a, b, low), w.shuffle(a, b, high)
-                step *= 2
-            for i, row in enumerate(rows):
-                at = builder.add(place, builder.mul(apart, w.constant(i)))
-                w.store_vector(row, result, at)
-            return context.get_dummy_value()
-
-        return types.void(source, first, distance, result, place, apart), write
-
-    return tile
-
-
-@cache
-def fetch(dtype: str, lanes: int, stride: int) -> Any:
-    """A vector of a row's elements that are ``stride`` (1 or 2) apart.
-
-    It is called with an array, the element where the row begins, how many the row has and which of
-    them lane 0 sees; then the array to write, and where.  Lanes before and after the row are zero.
-    """
-    from numba.core import types
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def piece(
-        typing: Any, source: Any, row: Any, size: Any, first: Any, result: Any, place: Any
-    ) -> Any:
-        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w = _Writer(builder, dtype, lanes)
-            source, row, size, first, result, place = _pointers(context, builder, signature, args)
-            end = w.every(size)
-            parts = []
-            for v in range(stride):
-                start = builder.add(first, w.constant(v * lanes))
-                inside = builder.icmp_unsigned("<", w.lane(start), end)  # a place below 0 is large
-                parts.append(w.masked_load(source, builder.add(row, start), inside))
-            value = parts[0]
-            if stride == 2:
-                value = w.shuffle(parts[0], parts[1], [2 * i for i in range(lanes)])
-            w.store_vector(value, result, place)
-            return context.get_dummy_value()
-
-        return types.void(source, row, size, first, result, place), write
-
-    return piece
+    return call
 
 
 @cache
 def take() -> Any:
-    """The next number of a counter that several threads share; nobody else is given it."""
+    """A function for kernels: the next number of a counter that several threads share.
+
+    Nobody else is given it.
+    """
     from numba.core import types
     from numba.extending import intrinsic
 
     @intrinsic
     def number(typing: Any, counter: Any) -> Any:
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            (place,) = _pointers(context, builder, signature, args)
-            one = place.type.pointee(1)
-            return builder.atomic_rmw("add", place, one, "monotonic")
+            place = context.make_array(signature.args[0])(context, builder, args[0]).data
+            return builder.atomic_rmw("add", place, place.type.pointee(1), "monotonic")
 
         return types.int64(counter), write
 
     return number
+
+
+# ---------------------------------------------------------------- blocks of sums
+
+
+@cache
+def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> int:
+    """A loop over taps that makes a block of ``rows`` filters by ``vectors`` of pixels.
+
+    It is given an image and the element of its first pixel; the offsets of taps from ``begin`` to
+    ``end``; the weights, ``rows`` numbers for each tap, from an element on; the biases from an
+    element on; the result, the element where its first pixel would be, the distance of two filters
+    in it, and how many filters are wanted; and where pixels go: the `runs` from ``starts[first +
+    v]`` to the next are the lanes of vector ``v`` to store, and the distance from the first pixel's
+    place.
+    """
+    head = (
+        "ptr %image, i64 %pixel, ptr %taps, i64 %begin, i64 %end, ptr %weights, i64 %weight, "
+        "ptr %biases, i64 %bias, ptr %result, i64 %place, i64 %plane, i64 %wanted, ptr %starts, "
+        "i64 %first, ptr %runs"
+    )
+
+    def write(w: Writer) -> None:
+        there = w.at("%image", "%pixel")
+        wanted = [w.let(f"icmp sgt i64 %wanted, {f}") for f in range(rows)]
+        ends = [w.word("%starts", w.add("%first", v)) for v in range(vectors + 1)]
+
+        def to(run: str) -> list[str]:
+            """Where lane 0 of a run's vector is in each filter's plane."""
+            first = w.add("%place", w.word("%runs", w.add(w.mul(run, 2), 1)))
+            return [w.at("%result", w.add(first, w.mul("%plane", f))) for f in range(rows)]
+
+        def ask() -> None:
+            """Where sums will go is asked of memory now, and is there when they are."""
+            for place in to(ends[0]):
+                for v in range(vectors):
+                    w.prefetch(w.at(place, v * lanes))
+
+        w.when(w.let(f"icmp slt i64 {ends[0]}, {ends[1]}"), ask)
+        bias = w.at("%biases", "%bias")
+        sums = [(w.vector, s) for f in range(rows) for s in [w.splat(w.at(bias, f))] * vectors]
+
+        def step(t: str, weight: str, *sums: str) -> list[str]:
+            at = w.at(there, w.word("%taps", t))
+            pixels = [w.load(w.at(at, v * lanes)) for v in range(vectors)]
+            out = [w.at(weight, rows)]
+            for f in range(rows):
+                factor = w.splat(w.at(weight, f))
+                out += [w.fma(factor, pixels[v], sums[f * vectors + v]) for v in range(vectors)]
+            return out
+
+        weights = ("ptr", w.at("%weights", "%weight"))
+        _, *made = w.loop("%begin", "%end", 1, step, [weights, *sums])
+        for v in range(vectors):
+
+            def store(run: str, v: int = v) -> None:
+                mask = w.mask(w.word("%runs", w.mul(run, 2)))
+                for f, place in enumerate(to(run)):
+                    w.when(wanted[f], partial(w.store_masked, made[f * vectors + v], place, mask))
+
+            some = w.let(f"icmp slt i64 {ends[v]}, {ends[v + 1]}")
+            w.when(some, partial(w.loop, ends[v], ends[v + 1], 1, store))
+
+    return _made("correlate", head, write, dtype, lanes, rows, vectors)
+
+
+@cache
+def outer(dtype: str, lanes: int, rows: int, vectors: int) -> int:
+    """A loop over pixels that adds to a block of ``rows`` taps by ``vectors`` of filters.
+
+    It is given an image; the taps' offsets from the first of the block on; the pixels' offsets, the
+    first and the last but one; the gradient, ``vectors`` for each pixel; the sums, and where the
+    block's are.
+    """
+    head = (
+        "ptr %image, ptr %taps, i64 %tap, ptr %pixels, i64 %begin, i64 %end, ptr %gradient, "
+        "ptr %sums, i64 %block"
+    )
+    wide = lanes * vectors
+
+    def write(w: Writer) -> None:
+        there = [w.at("%image", w.word("%taps", w.add("%tap", k))) for k in range(rows)]
+        block = w.at("%sums", "%block")
+        places = [w.at(block, k * wide + v * lanes) for k in range(rows) for v in range(vectors)]
+
+        def step(p: str, gradient: str, *sums: str) -> list[str]:
+            at = w.word("%pixels", p)
+            slopes = [w.load(w.at(gradient, v * lanes)) for v in range(vectors)]
+            out = [w.at(gradient, wide)]
+            for k in range(rows):
+                factor = w.splat(w.at(there[k], at))
+                out += [w.fma(factor, slopes[v], sums[k * vectors + v]) for v in range(vectors)]
+            return out
+
+        sums = [(w.vector, w.load(place)) for place in places]
+        _, *made = w.loop("%begin", "%end", 1, step, [("ptr", "%gradient"), *sums])
+        for value, place in zip(made, places, strict=True):
+            w.store(value, place)
+
+    return _made("outer", head, write, dtype, lanes, rows, vectors)
+
+
+@cache
+def inner(dtype: str, lanes: int, rows: int) -> int:
+    """A loop over vectors of pixels that adds products of two images to a sum for each tap.
+
+    It is given an image; the taps' offsets from the first of the block on; the gradient, laid out
+    as the image is, with zeros between its rows; how many vectors there are; the sums, and where
+    the block's are.
+    """
+    head = "ptr %image, ptr %taps, i64 %tap, ptr %gradient, i64 %count, ptr %sums, i64 %block"
+
+    def write(w: Writer) -> None:
+        there = [w.at("%image", w.word("%taps", w.add("%tap", k))) for k in range(rows)]
+
+        def step(i: str, *sums: str) -> list[str]:
+            at = w.mul(i, lanes)
+            slope = w.load(w.at("%gradient", at))
+            return [
+                w.fma(slope, w.load(w.at(pixels, at)), value)
+                for pixels, value in zip(there, sums, strict=True)
+            ]
+
+        made = w.loop(0, "%count", 1, step, [(w.vector, "zeroinitializer")] * rows)
+        block = w.at("%sums", "%block")
+        for k, value in enumerate(made):
+            place = w.at(block, k)
+            before = w.let(f"load {w.number}, ptr {place}")
+            after = w.let(f"fadd {w.number} {before}, {w.total(value)}")
+            w.do(f"store {w.number} {after}, ptr {place}")
+
+    return _made("inner", head, write, dtype, lanes, rows)
+
+
+# ---------------------------------------------------------------- rows and columns
+
+
+@cache
+def turn(dtype: str, lanes: int) -> int:
+    """A square of ``lanes`` rows and columns, exchanged.
+
+    It is given an array, the square's first element and the distance of its rows; then the same of
+    the array to write.
+    """
+    head = "ptr %source, i64 %first, i64 %apart, ptr %result, i64 %place, i64 %far"
+
+    def write(w: Writer) -> None:
+        source, result = w.at("%source", "%first"), w.at("%result", "%place")
+        rows = [w.load(w.at(source, w.mul("%apart", i))) for i in range(lanes)]
+        for i, row in enumerate(w.turned(rows)):
+            w.store(row, w.at(result, w.mul("%far", i)))
+
+    return _made("turn", head, write, dtype, lanes)
+
+
+@cache
+def deal_rows(dtype: str, lanes: int) -> int:
+    """Rows of a channel into scratch memory, zeros where the image is not.
+
+    It is given an image, where the channel begins in it, and the channel's size; the first row and
+    the distance to the next; the first column and the distance to the next; the scratch memory and
+    where to write; how many rows and columns.  Rows and columns may lie outside of the image.
+    Whole vectors are written: after the last row there must be room for one.
+    """
+    head = (
+        "ptr %image, i64 %source, i64 %down, i64 %across, i64 %y, i64 %step, i64 %left, "
+        "i64 %stride, ptr %scratch, i64 %at, i64 %high, i64 %wide"
+    )
+
+    def write(w: Writer) -> None:
+        simple = ("%left, 0", "%stride, 1", "%step, 1", "%wide, %across")
+        facts = [w.let(f"icmp eq i64 {fact}") for fact in simple]
+        facts.append(w.let("icmp sge i64 %y, 0"))
+        facts.append(w.let(f"icmp sle i64 {w.add('%y', '%high')}, %down"))
+        run = facts[0]  # rows that follow each other in both are one row
+        for fact in facts[1:]:
+            run = w.let(f"and i1 {run}, {fact}")
+        area, before = w.mul("%wide", "%high"), w.mul("%y", "%across")
+        first = w.at("%image", w.add("%source", w.select(run, f"i64 {before}", "i64 0")))
+        y, down, high = (w.select(run, f"i64 {n}", f"i64 {of}")
+                         for n, of in ((0, "%y"), (1, "%down"), (1, "%high")))  # fmt: skip
+        across, wide = (w.select(run, f"i64 {area}", f"i64 {of}") for of in ("%across", "%wide"))
+        plain, double = (w.let(f"icmp eq i64 %stride, {n}") for n in (1, 2))
+
+        def row(i: str, y: str, to: str) -> list[str]:
+            inside = w.let(f"icmp ult i64 {y}, {down}")  # a place below 0 is large
+            there = w.select(inside, f"i64 {across}", "i64 0")
+            source = w.at(first, w.mul(y, across))
+
+            def piece(b: str, stride: int) -> None:
+                parts = []
+                for v in range(stride):
+                    x = w.add(w.add(w.mul(b, stride), "%left"), v * lanes)
+                    parts.append(w.load_masked(w.at(source, x), w.lanes_below(x, there)))
+                if stride == 2:
+                    parts = [w.shuffle(parts[0], parts[1], [2 * i for i in range(lanes)])]
+                w.store(parts[0], w.at(to, b))
+
+            def single(b: str) -> None:
+                x = w.add(w.mul(b, "%stride"), "%left")
+                place = w.at(to, b)
+                w.do(f"store {w.number} 0.0, ptr {place}")
+
+                def copy() -> None:
+                    value = w.let(f"load {w.number}, ptr {w.at(source, x)}")
+                    w.do(f"store {w.number} {value}, ptr {place}")
+
+                w.when(w.let(f"icmp ult i64 {x}, {there}"), copy)
+
+            w.when(
+                plain,
+                lambda: w.loop(0, wide, lanes, lambda b: piece(b, 1)),
+                lambda: w.when(
+                    double,
+                    lambda: w.loop(0, wide, lanes, lambda b: piece(b, 2)),
+                    lambda: w.loop(0, wide, 1, single),
+                ),
+            )
+            return [w.add(y, "%step"), w.at(to, wide)]
+
+        w.loop(0, high, 1, row, [("i64", y), ("ptr", w.at("%scratch", "%at"))])
+
+    return _made("deal_rows", head, write, dtype, lanes)

@@ -149,7 +149,7 @@ def _text(dtype: str, lanes: int) -> str:
         _tile(w, rows)
     _turn(w)
     w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", lambda: _Entry(w, heights), "i32 0")
-    return "\n".join(w.lines)
+    return w.text()
 
 
 def _tile(w: Writer, rows: int) -> None:
