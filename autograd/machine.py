@@ -519,16 +519,12 @@ class Crew:
 
         This thread is one of them.
         """
-        if not self._busy.acquire(blocking=False):  # another thread of the user's has the crew
-            count = 1
+        # Another thread of the user's may have the crew.
+        if count < 2 or not self._busy.acquire(blocking=False):
+            entry = ENTRY(address)
+            parts = range(0, total, grain)
+            return max((entry(table, i, min(i + grain, total)) for i in parts), key=abs, default=0)
         try:
-            if count < 2:
-                entry = ENTRY(address)
-                return max(
-                    (entry(table, i, min(i + grain, total)) for i in range(0, total, grain)),
-                    key=abs,
-                    default=0,
-                )
             missing = count - 1 - self._awake.value - self._called
             if missing > 0:
                 self._call(missing)
@@ -538,8 +534,7 @@ class Crew:
                 self._trouble.value = 0
             return status
         finally:
-            if count > 1:
-                self._busy.release()
+            self._busy.release()
 
     def _call(self, missing: int) -> None:
         while self._members < missing + self._awake.value + self._called:

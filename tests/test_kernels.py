@@ -260,6 +260,25 @@ def test_arrays_are_cut_into_parts(threads, monkeypatch):
             np.testing.assert_array_equal(out, x * 0.5 + y + np.arange(rows).repeat(2)[:, None])
 
 
+SHARED = """
+import threading
+import numpy as np
+from retrograd.autograd import kernels
+loop = kernels.Elementwise(("x",), "x * x", "float32", "square").compiled()
+x, out = np.ones(1 << 16, np.float32), np.empty(1 << 16, np.float32)
+for grain in GRAINS:
+    kernels.limit = 2
+    kernels.launch(loop, [x, out], x.size, grain)
+print(sum(t.name == "retrograd kernels" for t in threading.enumerate()))
+"""
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(("grains", "helpers"), [("(1 << 16,)", "0"), ("(1 << 16, 1 << 12)", "1")])
+def test_work_in_one_part_leaves_the_threads_to_others(grains, helpers, tmp_path):
+    assert run(SHARED.replace("GRAINS", grains), tmp_path)[0] == helpers
+
+
 def fail(out):
     """A kernel that raises."""
     if out[0] == 0:
