@@ -257,6 +257,9 @@ def launch(
     anything in a part.
     """
     if cut is None:
+        if total <= grain and isinstance(kernel, machine.Machine):
+            kernel(*arguments)
+            return
         cut = [1 if isinstance(a, np.ndarray) and a.ndim else 0 for a in arguments]
     count = min(threads(), -(-total // grain))
     if isinstance(kernel, machine.Machine) and (sharers := crew()) is not None:

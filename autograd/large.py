@@ -31,7 +31,8 @@ Operand = tuple[int | None, Any]  # the position of an argument, or None and a c
 
 LARGE = 1 << 15  # elements from which a loop beats NumPy's passes, even if it must be loaded
 WORTH_SHARING = 1 << 16  # elements; below, the work is over before another thread has begun
-WORTH_A_LOOP = 1 << 17  # elements; below, NumPy's function is as fast for a single operation
+WORTH_WAKING = 1 << 18  # elements; below, it is over before a thread of Python's is awake
+WORTH_A_LOOP = 1 << 15  # elements; below, NumPy's function is as fast for a single operation
 GRAIN = 1 << 14  # elements that one thread takes of a loop
 PART = 1 << 15  # elements of a formula's part: five float32 arrays of so many fit the L2 cache
 
@@ -108,6 +109,7 @@ class Formula:
         self.rule = rule
         self.name = op.name if input is None else f"{op.name}_d_{input}"
         self._loops: dict[Any, kernels.Elementwise] = {}
+        self._plain: dict[np.dtype[Any], Callable[..., Any]] = {}
 
     @cached_property
     def text(self) -> str:
@@ -160,7 +162,13 @@ class Formula:
     def __call__(self, *args: Any) -> Any:
         """What the rule says of these arrays and numbers."""
         arrays = [a for a in args if a.__class__ is np.ndarray]
-        kind = arrays[0].dtype
+        kind, shape = arrays[0].dtype, arrays[0].shape
+        if len(arrays) == len(args) and kind in self.fused:  # nearly all: no more than this
+            for a in arrays:
+                if a.shape != shape or a.dtype is not kind or not a.flags.c_contiguous:
+                    break
+            else:
+                return self._on_alike(arrays, kind)
         if kind.char not in "fd" or any(
             a.dtype is not kind if a.__class__ is np.ndarray else a.__class__ not in (int, float)
             for a in args
@@ -174,6 +182,23 @@ class Formula:
                     return self._by_ufunc(args, arrays, kind)
             return self._by_parts(args, arrays, kind)
 
+    def _on_alike(self, arrays: list[Array], kind: np.dtype[Any]) -> Array:
+        """The loop over arrays of one type and shape, which lie in memory as the result will."""
+        loop = self._plain.get(kind)
+        if loop is None:
+            loop = self._plain[kind] = self._loop(kind, ()).compiled()
+        out = np.empty(arrays[0].shape, kind)
+        flat = [a.reshape(-1) for a in arrays]
+        flat.append(out.reshape(-1))
+        size = out.size
+        kernels.launch(loop, flat, size, GRAIN if size >= self.sharing else size)
+        return out
+
+    @cached_property
+    def sharing(self) -> int:
+        """From how many elements another thread is worth waiting for: an exponential takes long."""
+        return WORTH_SHARING // 2 if self._words & kernels.SINGLES else WORTH_SHARING
+
     # ------------------------------------------------------------ one operation
 
     def _by_ufunc(self, args: Sequence[Any], arrays: list[Array], kind: np.dtype[Any]) -> Any:
@@ -184,7 +209,7 @@ class Formula:
         if any(a.shape != shape for a in arrays):
             shape = np.broadcast_shapes(*[a.shape for a in arrays])
         size = math.prod(shape)
-        if size < WORTH_SHARING or not all(a.flags.c_contiguous for a in arrays):
+        if size < WORTH_WAKING or not all(a.flags.c_contiguous for a in arrays):
             return ufunc(*args)
         out = np.empty(shape, kind)
         alike = all(a.shape == shape or a.size == 1 for a in arrays)
@@ -233,7 +258,7 @@ class Formula:
         def work(i: int, j: int) -> None:
             out[i:j] = rule(*[_part(a, i, j, size) for a in args])
 
-        if size >= WORTH_SHARING:
+        if size >= WORTH_WAKING:
             kernels.share(work, size, PART)
             return
         for i in range(0, size, PART):
@@ -241,19 +266,23 @@ class Formula:
 
     def _by_loop(self, args: Sequence[Any], out: Array, kind: np.dtype[Any]) -> None:
         numbers = tuple(i for i, a in enumerate(args) if a.__class__ is not np.ndarray)
+        loop, size = self._loop(kind, numbers).compiled(), out.size
+        ready = [kind.type(a) if i in numbers else a for i, a in enumerate(args)]
+        cut = [int(i not in numbers and a.size == size) for i, a in enumerate(args)]
+        if size < self.sharing and sum(cut) + len(numbers) == len(args):
+            loop(*ready, out)
+        else:  # a part is no longer than what is there of a constant
+            kernels.launch(loop, [*ready, out], size, GRAIN, [*cut, 1])
+
+    def _loop(self, kind: np.dtype[Any], numbers: tuple[int, ...]) -> kernels.Elementwise:
+        """The loop for a type, where the arguments at these positions are numbers."""
         found = self._loops.get((kind, numbers))
         if found is None:
             names = arguments(self.rule)
             found = self._loops[kind, numbers] = kernels.Elementwise(
                 names, self.text, kind.name, self.name, [names[i] for i in numbers]
             )
-        loop, size = found.compiled(), out.size
-        ready = [kind.type(a) if i in numbers else a for i, a in enumerate(args)]
-        cut = [int(i not in numbers and a.size == size) for i, a in enumerate(args)]
-        if size < WORTH_SHARING and sum(cut) + len(numbers) == len(args):
-            loop(*ready, out)
-        else:  # a part is no longer than what is there of a constant
-            kernels.launch(loop, [*ready, out], size, GRAIN, [*cut, 1])
+        return found
 
     def __repr__(self) -> str:
         return f"<{self.name} of large arrays: {self.text}>"
