@@ -41,6 +41,7 @@ class Writer:
         self.size = np.dtype(dtype).itemsize
         self.lanes = lanes
         self.vector = f"<{lanes} x {self.number}>"
+        self.truth = f"<{lanes} x i1>"  # of each lane
         self._kind = f".v{lanes}f{8 * self.size}"  # in names of LLVM's own functions
         self._fma = f"@llvm.fma{self._kind}"
         v = self.vector
@@ -135,6 +136,12 @@ class Writer:
         v = self.vector
         return self.let(f"call {v} {self._fma}({v} {a}, {v} {b}, {v} {c})")
 
+    def plus(self, a: str, b: str) -> str:
+        return self.let(f"fadd {self.vector} {a}, {b}")
+
+    def minus(self, a: str, b: str) -> str:
+        return self.let(f"fsub {self.vector} {a}, {b}")
+
     def total(self, value: str) -> str:
         """The sum of all lanes, of pairs and then of pairs of these."""
         name, v = f"@llvm.vector.reduce.fadd{self._kind}", self.vector
@@ -146,7 +153,7 @@ class Writer:
     def mask(self, bits: str) -> str:
         """The lowest bits of a number, one for each lane."""
         narrow = self.let(f"trunc i64 {bits} to i{self.lanes}")
-        return self.let(f"bitcast i{self.lanes} {narrow} to <{self.lanes} x i1>")
+        return self.let(f"bitcast i{self.lanes} {narrow} to {self.truth}")
 
     def lanes_below(self, first: str, end: str) -> str:
         """The lanes for which ``0 <= first + lane < end``, of numbers that 31 bits hold."""
@@ -163,16 +170,21 @@ class Writer:
 
     def load_masked(self, pointer: str, mask: str) -> str:
         """The vector that begins at an element; lanes without ``mask`` are zero and not read."""
-        name, v, m = f"@llvm.masked.load{self._kind}.p0", self.vector, f"<{self.lanes} x i1>"
+        name, v, m = f"@llvm.masked.load{self._kind}.p0", self.vector, self.truth
         self._declared.add(f"declare {v} {name}(ptr, i32, {m}, {v})")
         rest = f"i32 {self.size}, {m} {mask}, {v} zeroinitializer"
         return self.let(f"call {v} {name}(ptr {pointer}, {rest})")
 
     def store_masked(self, value: str, pointer: str, mask: str) -> None:
         """Store the lanes that ``mask`` has; memory of the others is not touched."""
-        name, v, m = f"@llvm.masked.store{self._kind}.p0", self.vector, f"<{self.lanes} x i1>"
+        name, v, m = f"@llvm.masked.store{self._kind}.p0", self.vector, self.truth
         self._declared.add(f"declare void {name}({v}, ptr, i32, {m})")
         self.do(f"call void {name}({v} {value}, ptr {pointer}, i32 {self.size}, {m} {mask})")
+
+    def select_lanes(self, mask: str, value: str) -> str:
+        """A vector, with zeros in the lanes that ``mask`` has not."""
+        v = self.vector
+        return self.let(f"select {self.truth} {mask}, {v} {value}, {v} zeroinitializer")
 
     def turned(self, rows: Sequence[str]) -> list[str]:
         """As many vectors as they have lanes, with rows and columns exchanged."""

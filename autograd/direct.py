@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import kernels, microkernels
+from . import kernels, microkernels, winograd
 from .assembly import lanes
 
 Array = np.ndarray[Any, Any]
@@ -352,6 +352,10 @@ def axes(
 def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | None) -> Array:
     """``y``."""
     stride, padding, dilation, groups = settings
+    if winograd.suits(x.shape, w.shape, settings, math.prod(places)):
+        found = winograd.correlate(x, w, bias, places, padding)
+        if found is not None:
+            return found
     down, across = axes(x.shape[2:], w.shape[2:], places, stride, padding, dilation)
     return slide(x, [w.reshape(groups, len(w) // groups, *w.shape[1:])], bias, down, across)
 
@@ -360,6 +364,11 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     """``x``: filters for each remainder of places divided by the stride, slid over ``y``."""
     stride, padding, dilation, groups = settings
     filters, channels, *kernel = w.shape
+    if winograd.suits(y.shape, w.swapaxes(0, 1).shape, settings, math.prod(size)):
+        turned = w.swapaxes(0, 1)[:, :, ::-1, ::-1]
+        found = winograd.correlate(y, turned, None, size, (2 - padding[0], 2 - padding[1]))
+        if found is not None:
+            return found
     wide = w.reshape(groups, filters // groups, channels, *kernel).swapaxes(1, 2)
     rows, columns = (
         _remainders(*facts)

@@ -21,7 +21,7 @@ FLOORS = [
     "scalar format version",
     "printer",
     "kernels",
-    "tiles",
+    "tiles winograd",
     "microkernels threads windows bands planes recurrence_cells large products rows deferred",
     "recurrence_kernels",
     "direct",

@@ -1,0 +1,359 @@
+"""Convolutions of 3 by 3 taps with fewer multiplications: Winograd's minimal filtering F(2·2, 3·3).
+
+Four neighbouring results need 36 products of taps and pixels, or 16 of their transforms (Lavin and
+Gray 2015, "Fast Algorithms for Convolutional Neural Networks"):
+
+    Y = Aᵀ [ Σ_c (G g Gᵀ) ⊙ (Bᵀ d B) ] A
+
+where d is a square of 4 by 4 pixels, g are the taps of a filter for a channel, and all entries of
+B and A are 0, 1 or −1.  What is added up over the channels is 16 products of matrices, filters by
+channels times channels by squares, on blocks of sums that stay in registers.
+
+The work is cut into strips: a few rows of squares, which may belong to several images, so that the
+transformed pixels of a strip stay in the cache of a core, where every block of filters reads them.
+A thread takes one strip after the other.
+
+A pixel that is not finite spreads over its whole square.  So wherever a result is not finite, and
+that is seen as it is written, there is none, and the caller computes in another way.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import assembly, kernels, machine
+from .assembly import Writer
+
+__all__ = ["correlate", "suits"]
+
+Array = np.ndarray[Any, Any]
+Sizes = tuple[int, ...]
+
+NEAR = 1 << 19  # bytes of transformed pixels that stay in the cache near a core
+MOST = 256  # squares of a strip; more gain nothing
+TAKEN = 16  # channels and filters from which the transforms are paid back
+WORTH = 1 << 18  # filters times channels times places, from which they are
+DEEP = 512  # channels; with more, a strip is too short
+
+G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+TRANSFORM = np.einsum("ai,bj->abij", G, G).reshape(16, 9)
+
+POINTERS = ("image", "weights", "bias", "result", "scratch", "counter")
+WORDS = (*POINTERS, "channels", "filters", "down", "across", "places_down", "places_across", "top",
+         "left", "rows_of_squares", "squares", "rows_at_once", "all_rows", "pitch",
+         "count_of_vectors", "strips", "size", "blocks")  # fmt: skip
+TABLE = struct.Struct(f"{len(WORDS)}q")
+
+
+class Strips(NamedTuple):
+    """How the work is cut: rows of squares at a time, and the scratch memory of a thread."""
+
+    rows: int
+    number: int
+    pitch: int  # from one channel's transformed pixels to the next one's
+    vectors: int
+    size: int  # elements of a thread's scratch memory
+
+
+def suits(x: Sizes, w: Sizes, settings: Any, places: int) -> bool:
+    """Whether a convolution is one of 3 by 3 neighbouring taps, and large enough.
+
+    Given are the shapes of images and filters, and how many places a filter has in an image.
+    """
+    stride, _, dilation, groups = settings
+    return (
+        w[2:] == (3, 3)
+        and stride == dilation == (1, 1)
+        and groups == 1
+        and TAKEN <= w[1] <= DEEP
+        and w[0] >= TAKEN
+        and x[0] * w[0] * w[1] * places >= WORTH
+    )
+
+
+def correlate(
+    x: Array, w: Array, bias: Array | None, places: Sizes, padding: Sizes
+) -> Array | None:
+    """Filters of 3 by 3 taps slid over images.
+
+    None where a result would not be finite, or where there is no code for this machine.
+
+    Shape: ``(N, C, H, W), (F, C, 3, 3) → (N, F, *places)``
+    """
+    dtype, kind = x.dtype.name, x.dtype
+    lanes = assembly.lanes(dtype)
+    entry = _entry(dtype, lanes) if lanes and kernels.crew() is not None else None
+    if entry is None:
+        return None
+    count, channels, down, across = x.shape
+    filters, rows_of_tile = len(w), _tile(lanes, kind.itemsize)[0]
+    blocks = -(-filters // rows_of_tile)
+    threads = kernels.threads()
+    rows_of_squares, squares = -(-places[0] // 2), -(-places[1] // 2)
+    all_rows = count * rows_of_squares
+    strips = _strips(channels, squares, all_rows, lanes, kind.itemsize, across, threads)
+    threads = min(threads, strips.number)
+
+    taps = np.zeros((blocks, rows_of_tile, channels, 9), kind)
+    taps.reshape(-1, channels, 9)[:filters] = w.reshape(filters, channels, 9)
+    taps = taps.transpose(0, 3, 2, 1).reshape(blocks, 9, channels * rows_of_tile)
+    weights = np.matmul(TRANSFORM.astype(kind), taps)  # (blocks, 16, C · rows)
+    biases = np.zeros(blocks * rows_of_tile, kind)
+    if bias is not None:
+        biases[:filters] = bias.reshape(filters)
+    image = np.ascontiguousarray(x)
+    out = np.empty((count, filters, *places), kind)
+    scratch = np.empty(threads * strips.size, kind)
+    counter = np.zeros(1, np.int64)
+    arrays = (image, weights, biases, out, scratch, counter)
+    table = TABLE.pack(
+        *(a.ctypes.data for a in arrays), channels, filters, down, across, *places,
+        -padding[0], -padding[1], rows_of_squares, squares, strips.rows, all_rows, strips.pitch,
+        strips.vectors, strips.number, strips.size, blocks,
+    )  # fmt: skip
+    crew = kernels.crew()
+    assert crew is not None
+    crew.run(entry, table, threads, 1, threads)
+    for thread in range(threads):  # zeros, unless something was not finite
+        begin = thread * strips.size
+        if scratch[begin : begin + lanes].any():
+            return None
+    return out
+
+
+@lru_cache(maxsize=256)
+def _strips(
+    channels: int, squares: int, all_rows: int, lanes: int, size: int, across: int, threads: int
+) -> Strips:
+    wanted = min(MOST, max(NEAR // (16 * channels * size), lanes))
+    rows = max(1, min(wanted // squares, -(-all_rows // (2 * threads))))
+    count = -(-all_rows // rows)
+    vectors = -(-rows * squares // lanes)
+    pitch = (vectors + 1) * lanes
+    needed = lanes + across + 16 * pitch * (channels + _tile(lanes, size)[0])
+    return Strips(rows, count, pitch, vectors, -(-needed // lanes) * lanes)
+
+
+def _tile(lanes: int, size: int) -> tuple[int, int]:
+    """A block of sums: filters, by vectors of squares."""
+    return (4, 3) if lanes * size == 32 else (8, 3)
+
+
+# ---------------------------------------------------------------- the kernel
+
+
+@cache
+def _entry(dtype: str, lanes: int) -> int | None:
+    found: machine.Machine | None = kernels.written(
+        "winograd", (dtype, lanes), lambda: _text(dtype, lanes), __file__
+    )
+    return None if found is None else found.address
+
+
+def _text(dtype: str, lanes: int) -> str:
+    w = Writer(dtype, lanes)
+    rows, vectors = _tile(lanes, w.size)
+    for v in range(1, vectors + 1):
+        _sums(w, rows, v)
+    head = "i32 @entry(ptr %table, i64 %start, i64 %stop)"
+    w.define(head, lambda: _Entry(w, rows, vectors), "i32 0")
+    return w.text()
+
+
+def _sums(w: Writer, rows: int, vectors: int) -> None:
+    """A block of sums over all channels: of filters, by vectors of squares."""
+
+    def body() -> None:
+        def step(_: str, weights: str, pixels: str, *sums: str) -> list[str]:
+            seen = [w.load(w.at(pixels, v * w.lanes)) for v in range(vectors)]
+            out = [w.at(weights, rows), w.at(pixels, "%pitch")]
+            for f in range(rows):
+                factor = w.splat(w.at(weights, f))
+                out += [w.fma(factor, seen[v], sums[f * vectors + v]) for v in range(vectors)]
+            return out
+
+        zeros = [(w.vector, "zeroinitializer")] * (rows * vectors)
+        first = [("ptr", "%weights"), ("ptr", "%pixels")]
+        _, _, *made = w.loop(0, "%channels", 1, step, [*first, *zeros])
+        for f in range(rows):
+            place = w.at("%result", w.mul("%pitch", f))
+            for v in range(vectors):
+                w.store(made[f * vectors + v], w.at(place, v * w.lanes))
+
+    head = "ptr %weights, ptr %pixels, i64 %channels, i64 %pitch, ptr %result"
+    w.define(f"internal void @sums_{vectors}({head}) noinline", body)
+
+
+class _Entry:
+    """A thread's share: it takes strips until none is left."""
+
+    def __init__(self, w: Writer, rows: int, vectors: int):
+        self.w, self.rows, self.vectors = w, rows, vectors
+        self.words = {}
+        for i, name in enumerate(WORDS):
+            kind = "ptr" if name in POINTERS else "i64"
+            place = w.let(f"getelementptr i64, ptr %table, i64 {i}")
+            self.words[name] = w.let(f"load {kind}, ptr {place}")
+        self.unusual = w.at(self.scratch, w.mul("%start", self.size))
+        self.nothing = w.at(self.unusual, w.lanes)  # a row outside of the image
+        self.pixels = w.at(self.nothing, self.across)
+        self.of_channels = w.mul(self.channels, self.pitch)
+        self.sums = w.at(self.pixels, w.mul(self.of_channels, 16))
+        w.store("zeroinitializer", self.unusual)
+        w.loop(0, self.across, 1, self._clear)
+        w.loop(0, self.strips, 1, lambda _: self._take())
+
+    def __getattr__(self, name: str) -> str:
+        """A word of the table."""
+        return self.words[name]
+
+    def _clear(self, i: str) -> None:
+        w = self.w
+        w.do(f"store {w.number} 0.0, ptr {w.at(self.nothing, i)}")
+
+    def _take(self) -> None:
+        w = self.w
+        strip = w.let(f"atomicrmw add ptr {self.counter}, i64 1 monotonic")
+        w.when(w.let(f"icmp slt i64 {strip}, {self.strips}"), lambda: self._strip(strip))
+
+    def _strip(self, strip: str) -> None:
+        w = self.w
+        first = w.mul(strip, self.rows_at_once)
+        count = w.smaller(self.rows_at_once, w.sub(self.all_rows, first))
+        w.loop(0, count, 1, lambda g: self._row(g, w.add(first, g), self._transform))
+        w.loop(0, self.blocks, 1, lambda b: self._block(b, first, count))
+
+    def _row(self, g: str, row: str, each: Any) -> None:
+        """Take a row of squares, so many at a time as a vector has lanes."""
+        w = self.w
+        image = w.let(f"sdiv i64 {row}, {self.rows_of_squares}")
+        r = w.mul(w.sub(row, w.mul(image, self.rows_of_squares)), 2)
+        place = w.mul(g, self.squares)
+        w.loop(0, self.squares, w.lanes, lambda t: each(image, r, t, w.add(place, t)))
+
+    # ------------------------------------------------------------ pixels
+
+    def _transform(self, image: str, r: str, t: str, place: str) -> None:
+        """Bᵀ d B of a few squares, for every channel."""
+        w, n = self.w, self.w.lanes
+        plane = w.mul(self.down, self.across)
+        first = w.at(self.image, w.mul(w.mul(image, self.channels), plane))
+        x = w.add(w.mul(t, 2), self.left)
+        sources, steps = [], []
+        for i in range(4):
+            y = w.add(w.add(r, self.top), i)
+            inside = w.let(f"icmp ult i64 {y}, {self.down}")  # a row above is a large number
+            there = w.at(first, w.mul(y, self.across))
+            there = w.select(inside, f"ptr {there}", f"ptr {self.nothing}")
+            sources.append(("ptr", w.at(there, x)))
+            steps.append(w.select(inside, f"i64 {plane}", "i64 0"))
+        offsets = (0, n, 2, n + 2)
+        masks = [w.lanes_below(w.add(x, o), self.across) for o in offsets]
+
+        def channel(_: str, to: str, *rows: str) -> list[str]:
+            seen = []
+            for o, mask in zip(offsets, masks, strict=True):
+                d = [w.load_masked(w.at(row, o), mask) for row in rows]
+                seen.append(self._differences(*d))
+            for i, (a, b, a2, b2) in enumerate(zip(*seen, strict=True)):
+                even, odd = ([2 * k + s for k in range(n)] for s in (0, 1))
+                columns = (w.shuffle(p, q, s) for p, q in ((a, b), (a2, b2)) for s in (even, odd))
+                for j, value in enumerate(self._differences(*columns)):
+                    w.store(value, w.at(to, w.mul(self.of_channels, 4 * i + j)))
+            following = [w.at(row, step) for row, step in zip(rows, steps, strict=True)]
+            return [w.at(to, self.pitch), *following]
+
+        w.loop(0, self.channels, 1, channel, [("ptr", w.at(self.pixels, place)), *sources])
+
+    def _differences(self, d0: str, d1: str, d2: str, d3: str) -> list[str]:
+        """Bᵀ d."""
+        w = self.w
+        return [w.minus(d0, d2), w.plus(d1, d2), w.minus(d2, d1), w.minus(d1, d3)]
+
+    # ------------------------------------------------------------ sums and results
+
+    def _block(self, block: str, first: str, count: str) -> None:
+        """Some filters: their 16 products of matrices, and what comes of these."""
+        w = self.w
+        weights = w.at(self.weights, w.mul(w.mul(block, 16 * self.rows), self.channels))
+        across = w.mul(self.pitch, self.rows)
+
+        def product(e: str) -> None:
+            begin = w.at(weights, w.mul(w.mul(e, self.rows), self.channels))
+            pixels = w.at(self.pixels, w.mul(e, self.of_channels))
+            sums = w.at(self.sums, w.mul(e, across))
+
+            def squares(v: str) -> None:
+                at = w.mul(v, w.lanes)
+                head = (
+                    f"(ptr {begin}, ptr {w.at(pixels, at)}, i64 {self.channels}, "
+                    f"i64 {self.pitch}, ptr {w.at(sums, at)})"
+                )
+                self._widest(w.sub(self.count_of_vectors, v), head, self.vectors)
+
+            w.loop(0, self.count_of_vectors, self.vectors, squares)
+
+        w.loop(0, "16", 1, product)
+        filter_ = w.mul(block, self.rows)
+        wanted = w.smaller(self.rows, w.sub(self.filters, filter_))
+        self.now = filter_, wanted, across
+        w.loop(0, count, 1, lambda g: self._row(g, w.add(first, g), self._results))
+
+    def _widest(self, left: str, arguments: str, vectors: int) -> None:
+        w = self.w
+        if vectors == 1:
+            w.do(f"call void @sums_1{arguments}")
+            return
+        w.when(
+            w.let(f"icmp sge i64 {left}, {vectors}"),
+            lambda: w.do(f"call void @sums_{vectors}{arguments}"),
+            lambda: self._widest(left, arguments, vectors - 1),
+        )
+
+    def _results(self, image: str, r: str, t: str, place: str) -> None:
+        """Aᵀ m A of a few squares, for some filters."""
+        w, n = self.w, self.w.lanes
+        filter_, wanted, across = self.now
+        x = w.mul(t, 2)
+        inside = w.let(f"icmp slt i64 {w.add(r, 1)}, {self.places_down}")
+        masks = []
+        for v in range(2):
+            mask = w.lanes_below(w.add(x, v * n), self.places_across)
+            below = w.select(inside, f"{w.truth} {mask}", f"{w.truth} zeroinitializer")
+            masks.append((mask, below))
+        plane = w.mul(self.places_down, self.places_across)
+        out = w.add(w.mul(image, self.filters), filter_)
+        out = w.at(w.at(self.result, w.mul(out, plane)), w.add(w.mul(r, self.places_across), x))
+        low = [k // 2 + n * (k % 2) for k in range(n)]
+        high = [k + n // 2 for k in low]
+
+        def filters(f: str, sums: str, to: str, unusual: str) -> list[str]:
+            bias = w.splat(w.at(self.bias, w.add(filter_, f)))
+            rows: list[list[str]] = [[], []]
+            for j in range(4):
+                m = [w.load(w.at(sums, w.mul(across, 4 * i + j))) for i in range(4)]
+                for row, value in zip(rows, self._ends(*m), strict=True):
+                    row.append(value)
+            for i, row in enumerate(rows):
+                a, b = (w.plus(value, bias) for value in self._ends(*row))
+                there = to if i == 0 else w.at(to, self.places_across)
+                for v, lanes in enumerate((low, high)):
+                    value, mask = w.shuffle(a, b, lanes), masks[v][i]
+                    w.store_masked(value, w.at(there, v * n), mask)
+                    kept = w.select_lanes(mask, value)
+                    unusual = w.fma(kept, "zeroinitializer", unusual)  # NaN for what is not finite
+            return [w.at(sums, self.pitch), w.at(to, plane), unusual]
+
+        first = [("ptr", w.at(self.sums, place)), ("ptr", out), (w.vector, w.load(self.unusual))]
+        _, _, unusual = w.loop(0, wanted, 1, filters, first)
+        w.store(unusual, self.unusual)
+
+    def _ends(self, m0: str, m1: str, m2: str, m3: str) -> list[str]:
+        """Aᵀ m."""
+        w = self.w
+        both = w.plus(m1, m2)
+        return [w.plus(m0, both), w.minus(w.minus(m1, m2), m3)]
