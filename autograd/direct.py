@@ -352,7 +352,7 @@ def axes(
 def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | None) -> Array:
     """``y``."""
     stride, padding, dilation, groups = settings
-    if winograd.suits(x.shape, w.shape, settings, math.prod(places)):
+    if winograd.suits(len(x), w.shape, settings, math.prod(places), winograd.PAIRS):
         found = winograd.correlate(x, w, bias, places, padding)
         if found is not None:
             return found
@@ -364,7 +364,8 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     """``x``: filters for each remainder of places divided by the stride, slid over ``y``."""
     stride, padding, dilation, groups = settings
     filters, channels, *kernel = w.shape
-    if winograd.suits(y.shape, w.swapaxes(0, 1).shape, settings, math.prod(size)):
+    shape = channels, filters, *kernel
+    if winograd.suits(len(y), shape, settings, math.prod(size), winograd.PAIRS):
         turned = w.swapaxes(0, 1)[:, :, ::-1, ::-1]
         found = winograd.correlate(y, turned, None, size, (2 - padding[0], 2 - padding[1]))
         if found is not None:

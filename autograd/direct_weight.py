@@ -6,13 +6,14 @@ registers while pixels go by.  A thread has sums of its own, which are added up 
 
 from __future__ import annotations
 
+import math
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import direct, kernels, microkernels
+from . import direct, kernels, microkernels, winograd, winograd_weight
 from .assembly import lanes
 from .direct import Axis, Sizes, Tile, axes, layout
 
@@ -297,6 +298,11 @@ def _dot(dtype: str) -> Any:
 def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Array:
     """``w``."""
     stride, padding, dilation, groups = settings
+    shape = y.shape[1], x.shape[1] // groups, *kernel
+    if winograd.suits(len(x), shape, settings, math.prod(y.shape[2:]), winograd_weight.PAIRS):
+        taken = winograd_weight.weigh(x, y, padding)
+        if taken is not None:
+            return taken
     down, across = axes(x.shape[2:], kernel, y.shape[2:], stride, padding, dilation)
     found = weigh(x, y, groups, down, across)
-    return found.reshape(y.shape[1], x.shape[1] // groups, *kernel)
+    return found.reshape(shape)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, machine
+from . import assembly, kernels, machine, products
 from .assembly import Writer
 
 __all__ = ["correlate", "suits"]
@@ -35,8 +35,9 @@ Sizes = tuple[int, ...]
 
 NEAR = 1 << 19  # bytes of transformed pixels that stay in the cache near a core
 MOST = 256  # squares of a strip; more gain nothing
-TAKEN = 16  # channels and filters from which the transforms are paid back
-WORTH = 1 << 18  # filters times channels times places, from which they are
+TAKEN = 16  # channels, and filters, that fill a vector or two blocks of sums
+PAIRS = 1 << 10  # of a channel and a filter, from which the transforms are paid back
+WORTH = 1 << 18  # pairs times places, from which they are
 DEEP = 512  # channels; with more, a strip is too short
 
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
@@ -59,19 +60,22 @@ class Strips(NamedTuple):
     size: int  # elements of a thread's scratch memory
 
 
-def suits(x: Sizes, w: Sizes, settings: Any, places: int) -> bool:
+def suits(images: int, w: Sizes, settings: Any, places: int, pairs: int) -> bool:
     """Whether a convolution is one of 3 by 3 neighbouring taps, and large enough.
 
-    Given are the shapes of images and filters, and how many places a filter has in an image.
+    Given are the number of images, the filters' shape, how many places each has in an image, and
+    from how many pairs of a channel and a filter the transforms are paid back.
     """
     stride, _, dilation, groups = settings
+    filters, channels, *taps = w
     return (
-        w[2:] == (3, 3)
+        taps == [3, 3]
         and stride == dilation == (1, 1)
         and groups == 1
-        and TAKEN <= w[1] <= DEEP
-        and w[0] >= TAKEN
-        and x[0] * w[0] * w[1] * places >= WORTH
+        and TAKEN <= channels <= DEEP
+        and filters >= TAKEN
+        and filters * channels >= pairs
+        and images * filters * channels * places >= WORTH
     )
 
 
@@ -100,8 +104,8 @@ def correlate(
 
     taps = np.zeros((blocks, rows_of_tile, channels, 9), kind)
     taps.reshape(-1, channels, 9)[:filters] = w.reshape(filters, channels, 9)
-    taps = taps.transpose(0, 3, 2, 1).reshape(blocks, 9, channels * rows_of_tile)
-    weights = np.matmul(TRANSFORM.astype(kind), taps)  # (blocks, 16, C · rows)
+    taps = taps.transpose(3, 0, 2, 1).reshape(9, blocks * channels * rows_of_tile)
+    weights = products.dot(TRANSFORM.astype(kind), taps)  # (16, blocks · C · rows)
     biases = np.zeros(blocks * rows_of_tile, kind)
     if bias is not None:
         biases[:filters] = bias.reshape(filters)
@@ -134,7 +138,7 @@ def _strips(
     count = -(-all_rows // rows)
     vectors = -(-rows * squares // lanes)
     pitch = (vectors + 1) * lanes
-    needed = lanes + across + 16 * pitch * (channels + _tile(lanes, size)[0])
+    needed = lanes + across + 16 * (pitch * (channels + _tile(lanes, size)[0]) + 2 * lanes)
     return Strips(rows, count, pitch, vectors, -(-needed // lanes) * lanes)
 
 
@@ -162,6 +166,11 @@ def _text(dtype: str, lanes: int) -> str:
     head = "i32 @entry(ptr %table, i64 %start, i64 %stop)"
     w.define(head, lambda: _Entry(w, rows, vectors), "i32 0")
     return w.text()
+
+
+def differences(w: Writer, d0: str, d1: str, d2: str, d3: str) -> list[str]:
+    """Bᵀ d."""
+    return [w.minus(d0, d2), w.plus(d1, d2), w.minus(d2, d1), w.minus(d1, d3)]
 
 
 def _sums(w: Writer, rows: int, vectors: int) -> None:
@@ -201,7 +210,8 @@ class _Entry:
         self.unusual = w.at(self.scratch, w.mul("%start", self.size))
         self.nothing = w.at(self.unusual, w.lanes)  # a row outside of the image
         self.pixels = w.at(self.nothing, self.across)
-        self.of_channels = w.mul(self.channels, self.pitch)
+        # Parts of a transform begin in different lines of the innermost cache.
+        self.of_channels = w.add(w.mul(self.channels, self.pitch), w.lanes)
         self.sums = w.at(self.pixels, w.mul(self.of_channels, 16))
         w.store("zeroinitializer", self.unusual)
         w.loop(0, self.across, 1, self._clear)
@@ -258,32 +268,28 @@ class _Entry:
             seen = []
             for o, mask in zip(offsets, masks, strict=True):
                 d = [w.load_masked(w.at(row, o), mask) for row in rows]
-                seen.append(self._differences(*d))
+                seen.append(differences(w, *d))
             for i, (a, b, a2, b2) in enumerate(zip(*seen, strict=True)):
                 even, odd = ([2 * k + s for k in range(n)] for s in (0, 1))
                 columns = (w.shuffle(p, q, s) for p, q in ((a, b), (a2, b2)) for s in (even, odd))
-                for j, value in enumerate(self._differences(*columns)):
+                for j, value in enumerate(differences(w, *columns)):
                     w.store(value, w.at(to, w.mul(self.of_channels, 4 * i + j)))
             following = [w.at(row, step) for row, step in zip(rows, steps, strict=True)]
             return [w.at(to, self.pitch), *following]
 
         w.loop(0, self.channels, 1, channel, [("ptr", w.at(self.pixels, place)), *sources])
 
-    def _differences(self, d0: str, d1: str, d2: str, d3: str) -> list[str]:
-        """Bᵀ d."""
-        w = self.w
-        return [w.minus(d0, d2), w.plus(d1, d2), w.minus(d2, d1), w.minus(d1, d3)]
-
     # ------------------------------------------------------------ sums and results
 
     def _block(self, block: str, first: str, count: str) -> None:
         """Some filters: their 16 products of matrices, and what comes of these."""
         w = self.w
-        weights = w.at(self.weights, w.mul(w.mul(block, 16 * self.rows), self.channels))
-        across = w.mul(self.pitch, self.rows)
+        of_block = w.mul(self.channels, self.rows)
+        across = w.add(w.mul(self.pitch, self.rows), w.lanes)
 
         def product(e: str) -> None:
-            begin = w.at(weights, w.mul(w.mul(e, self.rows), self.channels))
+            begin = w.add(w.mul(e, self.blocks), block)
+            begin = w.at(self.weights, w.mul(begin, of_block))
             pixels = w.at(self.pixels, w.mul(e, self.of_channels))
             sums = w.at(self.sums, w.mul(e, across))
 

@@ -1,10 +1,10 @@
-"""Convolutions of 3 by 3 taps by fewer multiplications: as right as any other way."""
+"""Convolutions of 3 by 3 taps, and their gradients, by fewer multiplications."""
 
 import numpy as np
 import pytest
 import retrograd as rg
 import retrograd.nn.functional as F
-from retrograd.autograd import assembly, convolving, kernels, winograd
+from retrograd.autograd import assembly, convolving, kernels, winograd, winograd_weight
 
 pytestmark = pytest.mark.skipif(
     not assembly.lanes("float32") or kernels.crew() is None, reason="no machine code here"
@@ -25,17 +25,22 @@ CASES = [
 
 @pytest.fixture
 def ways(monkeypatch):
-    """Count the convolutions that are computed so."""
+    """Say of each convolution and each weight's gradient that comes here whether it is finite."""
     answers = []
 
-    def correlate(*arguments):
-        found = correlated(*arguments)
-        answers.append(found is not None)
-        return found
+    def noted(function):
+        def note(*arguments):
+            found = function(*arguments)
+            answers.append(found is not None)
+            return found
 
-    correlated = winograd.correlate
-    monkeypatch.setattr(winograd, "correlate", correlate)
+        return note
+
+    monkeypatch.setattr(winograd, "correlate", noted(winograd.correlate))
+    monkeypatch.setattr(winograd_weight, "weigh", noted(winograd_weight.weigh))
     monkeypatch.setattr(winograd, "WORTH", 0)
+    monkeypatch.setattr(winograd, "PAIRS", 0)
+    monkeypatch.setattr(winograd_weight, "PAIRS", 0)
     monkeypatch.setattr(convolving, "WORTH_COMPILING", 0)
     return answers
 
@@ -71,14 +76,18 @@ def test_results_are_those_of_the_definition(
     np.testing.assert_allclose(y.numpy(), exact(x, w, bias, padding), rtol=scale, atol=8 * scale)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(("images", "filters", "padding"), CASES)
-def test_gradients_are_those_of_the_definition(images, filters, padding, ways):
+def test_gradients_are_those_of_the_definition(
+    images, filters, padding, threads, ways, monkeypatch
+):
+    monkeypatch.setattr(kernels, "limit", threads)
     x, w, bias = arrays(images, filters, "float64")
     x, w, bias = (rg.tensor(a, requires_grad=True) for a in (x, w, bias))
     y = F.conv2d(x, w, bias, padding=padding)
     slopes = rg.tensor(np.random.default_rng(1).standard_normal(y.shape))
     (y * slopes).sum().backward()
-    assert ways == [True, True]  # the input's gradient is such a convolution, too
+    assert ways == [True, True, True]  # the input's gradient is such a convolution, too
     down, across = (1, 1) if padding == "same" else np.broadcast_to(padding, 2)
     wide = np.pad(slopes.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
     turned = w.detach().numpy()[:, :, ::-1, ::-1].swapaxes(0, 1)
@@ -86,6 +95,10 @@ def test_gradients_are_those_of_the_definition(images, filters, padding, ways):
     whole = np.einsum("nfhwij,cfij->nchw", windows, turned)
     wanted = whole[:, :, down : down + images[2], across : across + images[3]]
     np.testing.assert_allclose(x.grad.numpy(), wanted, atol=1e-10)
+    wide = np.pad(x.detach().numpy(), ((0, 0), (0, 0), (down, down), (across, across)))
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (2, 3))
+    wanted = np.einsum("nfhw,nchwij->fcij", slopes.numpy(), windows)
+    np.testing.assert_allclose(w.grad.numpy(), wanted, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -99,6 +112,39 @@ def test_what_is_not_finite_stays_where_it_belongs(value, ways):
     np.testing.assert_array_equal(~np.isfinite(y), seen)
     wanted = exact(np.where(np.isfinite(x), x, 0), w, bias, 1)
     np.testing.assert_allclose(y[~seen], wanted[~seen], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("where", ["image", "slope"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weights_gradient_is_not_finite_where_it_should_be(value, where, ways):
+    x, w, bias = arrays((2, 16, 9, 9), 16, "float32")
+    slopes = np.ones((2, 16, 9, 9), np.float32)
+    if where == "image":
+        x[0, 3, 0, 0] = value  # seen by the taps from the centre on, to the left and above
+        expected = np.zeros((16, 16, 3, 3), bool)
+        expected[:, 3, :2, :2] = True
+    else:
+        slopes[1, 5, 4, 6] = value
+        expected = np.zeros((16, 16, 3, 3), bool)
+        expected[5] = True
+    w = rg.tensor(w, requires_grad=True)
+    F.conv2d(rg.tensor(x), w, rg.tensor(bias), padding=1).backward(rg.tensor(slopes))
+    assert ways[-1] is False
+    np.testing.assert_array_equal(~np.isfinite(w.grad.numpy()), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_weights_gradient_is_as_right_as_rounding_lets_it(dtype, ways):
+    x, _, _ = arrays((6, 32, 20, 22), 48, dtype)
+    slopes = np.random.default_rng(2).standard_normal((6, 48, 20, 22)).astype(dtype)
+    w = rg.zeros(48, 32, 3, 3, dtype=getattr(rg, dtype), requires_grad=True)
+    F.conv2d(rg.tensor(x), w, padding=1).backward(rg.tensor(slopes))
+    assert ways == [True, True]
+    wide = np.pad(x.astype("d"), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (2, 3))
+    wanted = np.einsum("nfhw,nchwij->fcij", slopes.astype("d"), windows, optimize=True)
+    error = np.abs(w.grad.numpy() - wanted).max()
+    assert error < 16 * np.finfo(dtype).eps * np.abs(wanted).max()
 
 
 def test_numbers_that_overflow_in_the_transform_do_not_in_the_result(ways):
