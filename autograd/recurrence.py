@@ -354,7 +354,7 @@ def lstm_step(m: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: A
     """`lstm`, one step of it."""
     steps = (c0.shape[0],)
     if _large_step(x, w, 1):
-        return _kernels().lstm(x, w, b_x + b, h0, c0, steps, False, w_x)
+        return _kernels().lstm(x, w, b, h0, c0, steps, False, w_x, b_x)
     return lstm(m, x @ w_x.mT + b_x, w, b, h0, c0, steps, False)
 
 
@@ -388,7 +388,7 @@ def rnn_step(m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, nonlin
     """`rnn`, one step of it."""
     steps = (h0.shape[0],)
     if _large_step(x, w, 4):
-        return _kernels().rnn(x, w, b_x + b, h0, steps, False, nonlinearity, w_x)
+        return _kernels().rnn(x, w, b, h0, steps, False, nonlinearity, w_x, b_x)
     return rnn(m, x @ w_x.mT + b_x, w, b, h0, steps, False, nonlinearity)
 
 
