@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import scalar
+from .shapes import sum_to
 
 Array = np.ndarray[Any, Any]
 
@@ -103,7 +104,8 @@ class Rows(Deferred):
     def value(self) -> Array:
         """The sum as an array."""
         if self.pieces:
-            added = np.add.reduce(below(self.pieces), 0)
+            rows = below(self.pieces)
+            added = sum_to(rows, rows.shape[1:])
             self.total = added if self.total is None else np.add(self.total, added, self.total)
             self.pieces, self.count = [], 0
         assert self.total is not None

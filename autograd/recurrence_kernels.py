@@ -9,6 +9,7 @@ threads share the batch, and each of them walks through time alone.
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def _tile(rows: int, vectors: int) -> Any:
     from numba import config
 
     lanes = _shape().lanes
-    width = lanes * vectors
+    width, chains = lanes * vectors, 2 if rows == 1 else 1  # few sums would wait for each other
     if config.DISABLE_JIT:
 
         def plain(out: Any, at: int, place: int, a: Any, start: int, panels: Any, p: int) -> None:
@@ -114,43 +115,69 @@ def _tile(rows: int, vectors: int) -> Any:
                 b.gep(left.data, [b.mul(b.add(args[4], number(r)), depth)]) for r in range(rows)
             ]
             first = b.gep(right.data, [b.mul(args[6], b.mul(depth, number(width)))])
-            before = [b.load(t, align=4) for t in targets]
+            count = len(targets)
+            nothing_yet = [ir.Constant(several, None)] * (count * (chains - 1))
+            before = [*(b.load(t, align=4) for t in targets), *nothing_yet]
+
+            def joined(kind: Any, values: list[Any], others: list[Any], at: Any) -> list[Any]:
+                """What is computed in either of two blocks, this one's predecessors."""
+                phis = [b.phi(kind) for _ in values]
+                for phi, value, other in zip(phis, values, others, strict=True):
+                    phi.add_incoming(value, at[0])
+                    phi.add_incoming(other, at[1])
+                return phis
+
+            def stepped(k: Any, sums: list[Any]) -> list[Any]:
+                """The sums with the products of the ``k``-th numbers."""
+                at = b.mul(k, number(width))
+                line = [
+                    b.load(vector(first, b.add(at, number(v * lanes))), align=4)
+                    for v in range(vectors)
+                ]
+                after = []
+                for r in range(rows):
+                    x = b.insert_element(
+                        unknown, b.load(b.gep(lefts[r], [k])), ir.Constant(ir.IntType(32), 0)
+                    )
+                    x = b.shuffle_vector(x, unknown, first_of_all)
+                    for v in range(vectors):
+                        product = b.fmul(x, line[v], flags=("contract",))
+                        after.append(b.fadd(sums[r * vectors + v], product, flags=("contract",)))
+                return after
+
             entry, body = b.block, b.append_basic_block("tile")
             done = b.append_basic_block("done")
-            b.cbranch(b.icmp_signed(">", depth, number(0)), body, done)
+            end = b.sub(depth, number(chains - 1))
+            b.cbranch(b.icmp_signed(">", end, number(0)), body, done)
 
             b.position_at_end(body)
             k = b.phi(whole)
             k.add_incoming(number(0), entry)
-            sums = [b.phi(several) for _ in targets]
-            line = b.mul(k, number(width))
-            line = [
-                b.load(vector(first, b.add(line, number(v * lanes))), align=4)
-                for v in range(vectors)
-            ]
-            after = []
-            for r in range(rows):
-                x = b.insert_element(
-                    unknown, b.load(b.gep(lefts[r], [k])), ir.Constant(ir.IntType(32), 0)
-                )
-                x = b.shuffle_vector(x, unknown, first_of_all)
-                for v in range(vectors):
-                    product = b.fmul(x, line[v], flags=("contract",))
-                    after.append(b.fadd(sums[r * vectors + v], product, flags=("contract",)))
-            following = b.add(k, number(1))
+            sums = [b.phi(several) for _ in before]
+            after: list[Any] = []
+            for c in range(chains):
+                after += stepped(b.add(k, number(c)), sums[c * count : (c + 1) * count])
+            following = b.add(k, number(chains))
             k.add_incoming(following, body)
-            for s, start_value, end_value in zip(sums, before, after, strict=True):
-                s.add_incoming(start_value, entry)
-                s.add_incoming(end_value, body)
-            b.cbranch(b.icmp_signed("<", following, depth), body, done)
+            for phi, start_value, end_value in zip(sums, before, after, strict=True):
+                phi.add_incoming(start_value, entry)
+                phi.add_incoming(end_value, body)
+            b.cbranch(b.icmp_signed("<", following, end), body, done)
 
             b.position_at_end(done)
-            totals = [b.phi(several) for _ in targets]
-            for s, start_value, end_value in zip(totals, before, after, strict=True):
-                s.add_incoming(start_value, entry)
-                s.add_incoming(end_value, body)
-            for t, s in zip(targets, totals, strict=True):
-                b.store(s, t, align=4)
+            totals = joined(several, before, after, (entry, body))
+            if chains > 1:
+                (k,) = joined(whole, [number(0)], [following], (entry, body))
+                totals = [b.fadd(x, y) for x, y in zip(totals, totals[count:], strict=False)]
+                rest, stored = b.append_basic_block("rest"), b.append_basic_block("stored")
+                b.cbranch(b.icmp_signed("<", k, depth), rest, stored)
+                b.position_at_end(rest)
+                with_rest = stepped(k, totals)
+                b.branch(stored)
+                b.position_at_end(stored)
+                totals = joined(several, totals, with_rest, (done, rest))
+            for t, total in zip(targets, totals, strict=True):
+                b.store(total, t, align=4)
             return context.get_dummy_value()
 
         return signature, emit
@@ -163,12 +190,16 @@ def panels_of(m: Array) -> Array:
     lanes, _, vectors, narrow = _shape()
     depth, columns = m.shape
     width = lanes * (vectors if -columns % (lanes * vectors) * 16 <= columns else narrow)
-    count = -(-columns // width)
-    if columns < count * width:
-        whole = np.zeros((depth, count * width), np.float32)
-        whole[:, :columns] = m
-        m = whole
-    return np.ascontiguousarray(m.reshape(depth, count, width).transpose(1, 0, 2))
+    whole, rest = divmod(columns, width)
+    shape = whole + (rest > 0), depth, width
+    memory = np.empty(math.prod(shape) + 16, np.float32)
+    start = -memory.ctypes.data % 64 // 4  # a vector that lies in two lines takes two loads
+    panels = memory[start : start + math.prod(shape)].reshape(shape)
+    panels[:whole] = m[:, : columns - rest].reshape(depth, whole, width).transpose(1, 0, 2)
+    if rest:
+        panels[whole, :, :rest] = m[:, columns - rest :]
+        panels[whole, :, rest:] = 0
+    return panels
 
 
 _packed: dict[tuple[int, bool], tuple[weakref.ref[Array], int, Array]] = {}

@@ -113,7 +113,7 @@ def lstm_step(x, h0, c0, w_x, w, b_x, b, /):
     d_w=lambda shared, out, h0, steps, reverse: s.matmul(
         s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
     ),
-    d_b=lambda shared: s.sum(shared[0], (0,), False),
+    d_b=lambda shared: shared[0],
     d_h0=lambda shared: shared[1],
     d_c0=lambda shared: shared[2],
     outputs=("out", "c", "gates"), result=_first,
@@ -164,7 +164,7 @@ def projected_lstm_slopes(
     d_w=lambda shared, r_shape, out, h0, steps, reverse: s.matmul(
         s.mT(shared[0]), s.states_before(out[:, : r_shape[0]], h0, steps, reverse)
     ),
-    d_b=lambda shared: s.sum(shared[0], (0,), False),
+    d_b=lambda shared: shared[0],
     d_r=lambda shared: s.matmul(s.mT(shared[1]), shared[4]),
     d_h0=lambda shared: shared[2],
     d_c0=lambda shared: shared[3],
@@ -235,7 +235,7 @@ def gru_step(x, h0, w_x, w, b_x, b, /):
     d_w=lambda shared, out, h0, steps, reverse: s.matmul(
         s.mT(shared[1]), s.states_before(out, h0, steps, reverse)
     ),
-    d_b=lambda shared: s.sum(shared[1], (0,), False),
+    d_b=lambda shared: shared[1],
     d_h0=lambda shared: shared[2],
     outputs=("out", "gates"), result=_first,
     cases=[
@@ -276,7 +276,7 @@ def rnn_slopes(
     d_w=lambda shared, out, h0, steps, reverse: s.matmul(
         s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
     ),
-    d_b=lambda shared: s.sum(shared[0], (0,), False),
+    d_b=lambda shared: shared[0],
     d_h0=lambda shared: shared[1],
     cases=[
         ((6, 2), (2, 2), (2,), (3, 2), {"steps": (3, 3)}),
