@@ -28,6 +28,7 @@ Steps = tuple[int, ...]
 ROOM = 1024  # rows of derivatives that stand in one piece of memory
 GRAIN = 1 << 21  # products and sums that are worth a thread of their own
 ROWS = 4  # states in the lower tiles
+FLOAT = np.dtype(np.float32)
 nothing: Any = np.float32(0)
 
 
@@ -375,7 +376,8 @@ def _places(steps: Steps, reverse: bool) -> tuple[Array, Array, Array]:
 
 
 def _plain(a: Array) -> Array:
-    return np.ascontiguousarray(a, np.float32)
+    ready = a.dtype is FLOAT and a.flags.c_contiguous
+    return a if ready else np.ascontiguousarray(a, np.float32)
 
 
 def _room(rows: int, columns: int, panels: Array) -> Array:
@@ -385,7 +387,7 @@ def _room(rows: int, columns: int, panels: Array) -> Array:
 
 def _forward(
     cell: str, x: Array, w: Any, b: Array, h: Array, c: Array, out: Array, c_out: Array,
-    gates: Array, steps: Steps, reverse: bool, w_x: Array | None, b_x: Array | None,
+    gates: Array, steps: Steps, reverse: bool, w_x: Array | None, b_x: Any,
 ) -> None:  # fmt: skip
     """Fills ``out``, ``c_out`` and ``gates``; ``w_x`` is given where ``x`` is yet to be projected.
 
