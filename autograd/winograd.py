@@ -11,7 +11,7 @@ channels times channels by squares, on blocks of sums that stay in registers.
 
 The work is cut into strips: a few rows of squares, which may belong to several images, so that the
 transformed pixels of a strip stay in the cache of a core, where every block of filters reads them.
-A thread takes one strip after the other.
+A thread takes one strip after the other.  Of narrow images, a vector takes two rows at a time.
 
 A pixel that is not finite spreads over its whole square.  So wherever a result is not finite, and
 that is seen as it is written, there is none, and the caller computes in another way.
@@ -20,6 +20,7 @@ that is seen as it is written, there is none, and the caller computes in another
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ TRANSFORM = np.einsum("ai,bj->abij", G, G).reshape(16, 9)
 
 POINTERS = ("image", "weights", "bias", "result", "scratch", "counter")
 WORDS = (*POINTERS, "channels", "filters", "down", "across", "places_down", "places_across", "top",
-         "left", "rows_of_squares", "squares", "rows_at_once", "all_rows", "pitch",
+         "left", "rows_of_squares", "squares", "apart", "rows_at_once", "all_rows", "pitch",
          "count_of_vectors", "strips", "size", "blocks")  # fmt: skip
 TABLE = struct.Struct(f"{len(WORDS)}q")
 
@@ -53,6 +54,7 @@ TABLE = struct.Struct(f"{len(WORDS)}q")
 class Strips(NamedTuple):
     """How the work is cut: rows of squares at a time, and the scratch memory of a thread."""
 
+    apart: int  # squares from the beginning of a row to that of the next
     rows: int
     number: int
     pitch: int  # from one channel's transformed pixels to the next one's
@@ -116,8 +118,8 @@ def correlate(
     arrays = (image, weights, biases, out, scratch, counter)
     table = TABLE.pack(
         *(a.ctypes.data for a in arrays), channels, filters, down, across, *places,
-        -padding[0], -padding[1], rows_of_squares, squares, strips.rows, all_rows, strips.pitch,
-        strips.vectors, strips.number, strips.size, blocks,
+        -padding[0], -padding[1], rows_of_squares, squares, strips.apart, strips.rows, all_rows,
+        strips.pitch, strips.vectors, strips.number, strips.size, blocks,
     )  # fmt: skip
     crew = kernels.crew()
     assert crew is not None
@@ -133,13 +135,15 @@ def correlate(
 def _strips(
     channels: int, squares: int, all_rows: int, lanes: int, size: int, across: int, threads: int
 ) -> Strips:
+    apart = lanes // 2 if lanes < 4 * squares <= 2 * lanes else squares
     wanted = min(MOST, max(NEAR // (16 * channels * size), lanes))
-    rows = max(1, min(wanted // squares, -(-all_rows // (2 * threads))))
+    rows = max(1, min(wanted // apart, -(-all_rows // (2 * threads))))
+    rows += rows % 2 if apart > squares else 0
     count = -(-all_rows // rows)
-    vectors = -(-rows * squares // lanes)
+    vectors = -(-rows * apart // lanes)
     pitch = (vectors + 1) * lanes
     needed = lanes + across + 16 * (pitch * (channels + _tile(lanes, size)[0]) + 2 * lanes)
-    return Strips(rows, count, pitch, vectors, -(-needed // lanes) * lanes)
+    return Strips(apart, rows, count, pitch, vectors, -(-needed // lanes) * lanes)
 
 
 def _tile(lanes: int, size: int) -> tuple[int, int]:
@@ -197,6 +201,15 @@ def _sums(w: Writer, rows: int, vectors: int) -> None:
     w.define(f"internal void @sums_{vectors}({head}) noinline", body)
 
 
+class Half(NamedTuple):
+    """Where half a vector of squares begins: its image, row and column, and whether it is there."""
+
+    image: str
+    r: str
+    x: str
+    exists: str
+
+
 class _Entry:
     """A thread's share: it takes strips until none is left."""
 
@@ -234,41 +247,68 @@ class _Entry:
         w = self.w
         first = w.mul(strip, self.rows_at_once)
         count = w.smaller(self.rows_at_once, w.sub(self.all_rows, first))
-        w.loop(0, count, 1, lambda g: self._row(g, w.add(first, g), self._transform))
+        self._rows(first, count, self._transform)
         w.loop(0, self.blocks, 1, lambda b: self._block(b, first, count))
 
-    def _row(self, g: str, row: str, each: Any) -> None:
-        """Take a row of squares, so many at a time as a vector has lanes."""
+    def _rows(self, first: str, count: str, each: Callable[..., None]) -> None:
+        """Take rows of squares, so many squares at a time as a vector has lanes."""
         w = self.w
-        image = w.let(f"sdiv i64 {row}, {self.rows_of_squares}")
-        r = w.mul(w.sub(row, w.mul(image, self.rows_of_squares)), 2)
-        place = w.mul(g, self.squares)
-        w.loop(0, self.squares, w.lanes, lambda t: each(image, r, t, w.add(place, t)))
+
+        def place_of(g: str) -> tuple[str, str]:
+            row = w.add(first, g)
+            image = w.let(f"sdiv i64 {row}, {self.rows_of_squares}")
+            return image, w.mul(w.sub(row, w.mul(image, self.rows_of_squares)), 2)
+
+        def single(g: str) -> None:
+            image, r = place_of(g)
+            begin = w.mul(g, self.apart)
+
+            def squares(t: str) -> None:
+                x = w.mul(t, 2)
+                halves = [Half(image, r, w.add(x, i * w.lanes), "true") for i in range(2)]
+                each(halves, w.add(begin, t))
+
+            w.loop(0, self.squares, w.lanes, squares)
+
+        def pair(g: str) -> None:
+            following = w.add(g, 1)
+            there = w.let(f"icmp slt i64 {following}, {count}")
+            second = place_of(w.select(there, f"i64 {following}", f"i64 {g}"))
+            each([Half(*place_of(g), "0", "true"), Half(*second, "0", there)], w.mul(g, self.apart))
+
+        pairs = w.let(f"icmp sgt i64 {self.apart}, {self.squares}")
+        w.when(pairs, lambda: w.loop(0, count, 2, pair), lambda: w.loop(0, count, 1, single))
 
     # ------------------------------------------------------------ pixels
 
-    def _transform(self, image: str, r: str, t: str, place: str) -> None:
-        """Bᵀ d B of a few squares, for every channel."""
+    def _transform(self, halves: list[Half], place: str) -> None:
+        """Bᵀ d B of a vector of squares, for every channel."""
         w, n = self.w, self.w.lanes
         plane = w.mul(self.down, self.across)
-        first = w.at(self.image, w.mul(w.mul(image, self.channels), plane))
-        x = w.add(w.mul(t, 2), self.left)
-        sources, steps = [], []
-        for i in range(4):
-            y = w.add(w.add(r, self.top), i)
-            inside = w.let(f"icmp ult i64 {y}, {self.down}")  # a row above is a large number
-            there = w.at(first, w.mul(y, self.across))
-            there = w.select(inside, f"ptr {there}", f"ptr {self.nothing}")
-            sources.append(("ptr", w.at(there, x)))
-            steps.append(w.select(inside, f"i64 {plane}", "i64 0"))
-        offsets = (0, n, 2, n + 2)
-        masks = [w.lanes_below(w.add(x, o), self.across) for o in offsets]
+        alike = halves[0].image is halves[1].image  # the second half is further to the right
+        sources, steps, masks = [], [], []
+        for half in halves:
+            x = w.add(half.x, self.left)
+            masks.append([w.lanes_below(w.add(x, o), self.across) for o in (0, 2)])
+            if alike and half is halves[1]:
+                break
+            first = w.at(self.image, w.mul(w.mul(half.image, self.channels), plane))
+            for i in range(4):
+                y = w.add(w.add(half.r, self.top), i)
+                inside = w.let(f"icmp ult i64 {y}, {self.down}")  # a row above is a large number
+                inside = w.let(f"and i1 {inside}, {half.exists}")
+                there = w.at(first, w.mul(y, self.across))
+                there = w.select(inside, f"ptr {there}", f"ptr {self.nothing}")
+                sources.append(("ptr", w.at(there, x)))
+                steps.append(w.select(inside, f"i64 {plane}", "i64 0"))
 
         def channel(_: str, to: str, *rows: str) -> list[str]:
+            others = [w.at(row, n) for row in rows] if alike else rows[4:]
             seen = []
-            for o, mask in zip(offsets, masks, strict=True):
-                d = [w.load_masked(w.at(row, o), mask) for row in rows]
-                seen.append(differences(w, *d))
+            for k, o in enumerate((0, 2)):
+                for mask, lines in zip(masks, (rows[:4], others), strict=True):
+                    d = [w.load_masked(w.at(row, o), mask[k]) for row in lines]
+                    seen.append(differences(w, *d))
             for i, (a, b, a2, b2) in enumerate(zip(*seen, strict=True)):
                 even, odd = ([2 * k + s for k in range(n)] for s in (0, 1))
                 columns = (w.shuffle(p, q, s) for p, q in ((a, b), (a2, b2)) for s in (even, odd))
@@ -307,7 +347,7 @@ class _Entry:
         filter_ = w.mul(block, self.rows)
         wanted = w.smaller(self.rows, w.sub(self.filters, filter_))
         self.now = filter_, wanted, across
-        w.loop(0, count, 1, lambda g: self._row(g, w.add(first, g), self._results))
+        self._rows(first, count, self._results)
 
     def _widest(self, left: str, arguments: str, vectors: int) -> None:
         w = self.w
@@ -320,24 +360,24 @@ class _Entry:
             lambda: self._widest(left, arguments, vectors - 1),
         )
 
-    def _results(self, image: str, r: str, t: str, place: str) -> None:
-        """Aᵀ m A of a few squares, for some filters."""
+    def _results(self, halves: list[Half], place: str) -> None:
+        """Aᵀ m A of a vector of squares, for some filters."""
         w, n = self.w, self.w.lanes
         filter_, wanted, across = self.now
-        x = w.mul(t, 2)
-        inside = w.let(f"icmp slt i64 {w.add(r, 1)}, {self.places_down}")
-        masks = []
-        for v in range(2):
-            mask = w.lanes_below(w.add(x, v * n), self.places_across)
-            below = w.select(inside, f"{w.truth} {mask}", f"{w.truth} zeroinitializer")
-            masks.append((mask, below))
         plane = w.mul(self.places_down, self.places_across)
-        out = w.add(w.mul(image, self.filters), filter_)
-        out = w.at(w.at(self.result, w.mul(out, plane)), w.add(w.mul(r, self.places_across), x))
-        low = [k // 2 + n * (k % 2) for k in range(n)]
-        high = [k + n // 2 for k in low]
+        places, masks = [], []
+        for half in halves:
+            row = w.add(w.mul(half.image, self.filters), filter_)
+            row = w.add(w.mul(row, plane), w.mul(half.r, self.places_across))
+            places.append(("ptr", w.at(self.result, w.add(row, half.x))))
+            mask = w.lanes_below(half.x, self.places_across)
+            below = w.let(f"icmp slt i64 {w.add(half.r, 1)}, {self.places_down}")
+            below = w.let(f"and i1 {below}, {half.exists}")
+            none = f"{w.truth} zeroinitializer"
+            masks.append([w.select(c, f"{w.truth} {mask}", none) for c in (half.exists, below)])
+        lanes = [[k // 2 + n * (k % 2) + h for k in range(n)] for h in (0, n // 2)]
 
-        def filters(f: str, sums: str, to: str, unusual: str) -> list[str]:
+        def filters(f: str, sums: str, unusual: str, *places: str) -> list[str]:
             bias = w.splat(w.at(self.bias, w.add(filter_, f)))
             rows: list[list[str]] = [[], []]
             for j in range(4):
@@ -346,16 +386,15 @@ class _Entry:
                     row.append(value)
             for i, row in enumerate(rows):
                 a, b = (w.plus(value, bias) for value in self._ends(*row))
-                there = to if i == 0 else w.at(to, self.places_across)
-                for v, lanes in enumerate((low, high)):
-                    value, mask = w.shuffle(a, b, lanes), masks[v][i]
-                    w.store_masked(value, w.at(there, v * n), mask)
-                    kept = w.select_lanes(mask, value)
+                for to, mask, wanted in zip(places, masks, lanes, strict=True):
+                    value = w.shuffle(a, b, wanted)
+                    w.store_masked(value, to if i == 0 else w.at(to, self.places_across), mask[i])
+                    kept = w.select_lanes(mask[i], value)
                     unusual = w.fma(kept, "zeroinitializer", unusual)  # NaN for what is not finite
-            return [w.at(sums, self.pitch), w.at(to, plane), unusual]
+            return [w.at(sums, self.pitch), unusual, *(w.at(to, plane) for to in places)]
 
-        first = [("ptr", w.at(self.sums, place)), ("ptr", out), (w.vector, w.load(self.unusual))]
-        _, _, unusual = w.loop(0, wanted, 1, filters, first)
+        first = [("ptr", w.at(self.sums, place)), (w.vector, w.load(self.unusual)), *places]
+        _, unusual, *_ = w.loop(0, wanted, 1, filters, first)
         w.store(unusual, self.unusual)
 
     def _ends(self, m0: str, m1: str, m2: str, m3: str) -> list[str]:
