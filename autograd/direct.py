@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import kernels, microkernels, winograd
+from . import kernels, microkernels, products, winograd
 from .assembly import lanes
 
 Array = np.ndarray[Any, Any]
@@ -352,6 +352,9 @@ def axes(
 def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | None) -> Array:
     """``y``."""
     stride, padding, dilation, groups = settings
+    found = _of_single_taps(x, w, bias, settings)
+    if found is not None:
+        return found
     if winograd.suits(len(x), w.shape, settings, math.prod(places), winograd.PAIRS):
         found = winograd.correlate(x, w, bias, places, padding)
         if found is not None:
@@ -364,6 +367,9 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     """``x``: filters for each remainder of places divided by the stride, slid over ``y``."""
     stride, padding, dilation, groups = settings
     filters, channels, *kernel = w.shape
+    made = _of_single_taps(y, w.swapaxes(0, 1), None, settings)
+    if made is not None:
+        return made
     shape = channels, filters, *kernel
     if winograd.suits(len(y), shape, settings, math.prod(size), winograd.PAIRS):
         turned = w.swapaxes(0, 1)[:, :, ::-1, ::-1]
@@ -387,6 +393,25 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     starts = np.array(list(itertools.product(rows.starts, columns.starts)), np.int64)
     _interleave(out, made, starts, stride)
     return out
+
+
+def _of_single_taps(x: Array, w: Array, bias: Array | None, settings: Any) -> Array | None:
+    """A product of matrices for each image; None where that is not all, or not worth it."""
+    if w.shape[2:] != (1, 1) or settings != ((1, 1), (0, 0), (1, 1), 1):
+        return None
+    flat = np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
+    found = products.each(np.broadcast_to(w[..., 0, 0], (len(x), *w.shape[:2])), flat)
+    if found is None:
+        return None
+    step, out, links = found
+    steps = [step]
+    if bias is not None:
+        added = products.plus_bias(out, np.ascontiguousarray(bias))
+        if added is None:
+            return None
+        steps.append(added)
+    products.chain(steps, links)
+    return out.reshape(len(x), len(w), *x.shape[2:])
 
 
 class Remainders(NamedTuple):
