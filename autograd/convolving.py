@@ -16,6 +16,7 @@ the processor has vectors: the sizes alone decide, so the same call gives the sa
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,30 @@ def of_channels(x: Array) -> Array:
     """Total of everything in each channel of ``(N, C, *)``."""
     n, c = x.shape[:2]
     flat = x.reshape(n * c, math.prod(x.shape[2:]))
-    if flat.size < 1 << 18:
+    each = _totals(flat)
+    if each is None:
         each = np.add.reduce(flat, axis=1)
-    else:
-        each = np.empty(n * c, x.dtype)
-        grain = max(1, n * c // 8)
-        kernels.share(lambda i, j: np.add.reduce(flat[i:j], 1, out=each[i:j]), n * c, grain)
     return np.add.reduce(each.reshape(n, c), axis=0)  # type: ignore[no-any-return]
+
+
+def _totals(x: Array) -> Array | None:
+    """The sums of rows, shared by threads; None where NumPy had better compute them."""
+    rows, size = x.shape
+    dtype, crew = x.dtype.name, kernels.crew()
+    lanes = assembly.lanes(dtype)
+    if x.size < WORTH_COMPILING or not lanes or crew is None or not 4 * lanes <= size < 1 << 31:
+        return None
+    entry, x = microkernels.totals(dtype, lanes), np.ascontiguousarray(x)
+    if not entry:
+        return None
+    out = np.empty(rows, x.dtype)
+    table = struct.pack("3q", x.ctypes.data, out.ctypes.data, size)
+    count = kernels.threads() if x.size >= SHARED else 1
+    crew.run(entry, table, rows, -(-rows // (4 * count)), count)
+    return out
+
+
+SHARED = 1 << 16  # elements; fewer are added up before another thread has begun
 
 
 def _parts(x: Array, window: Window, places: Sizes) -> list[slice]:

@@ -13,6 +13,7 @@ type, whatever blocks they are given, and a block takes LLVM a few hundredths of
   lanes are added up at the end.  It is for filters that are alone in their group.
 - `turn`: a square of the gradient, with rows and columns exchanged.
 - `deal_rows`: rows of an image into scratch memory, with zeros where the image is not.
+- `totals`: the sum of each row; the bias's gradient reads the whole gradient for it.
 
 With 16 floats to a vector, 8 · 3 sums take 24 of the 32 registers of AVX-512.
 """
@@ -26,15 +27,18 @@ from typing import Any
 from . import kernels
 from .assembly import Writer
 
-__all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "turn"]
+__all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "totals", "turn"]
 
 
-def _made(name: str, head: str, write: Callable[[Writer], object], *key: Any) -> int:
+def _made(
+    name: str, head: str, write: Callable[[Writer], object], *key: Any, returns: str = ""
+) -> int:
     """Where the function is that ``write`` writes the body of; 0 where there can be none."""
 
     def text() -> str:
         w = Writer(*key[:2])
-        w.define(f"void @entry({head})", lambda: write(w))
+        kind = returns.partition(" ")[0] or "void"
+        w.define(f"{kind} @entry({head})", lambda: write(w), returns or kind)
         return w.text()
 
     found = kernels.written(name, key, text, __file__)
@@ -318,3 +322,42 @@ def deal_rows(dtype: str, lanes: int) -> int:
         w.loop(0, high, 1, row, [("i64", y), ("ptr", w.at("%scratch", "%at"))])
 
     return _made("deal_rows", head, write, dtype, lanes)
+
+
+# ---------------------------------------------------------------- sums of rows
+
+
+@cache
+def totals(dtype: str, lanes: int) -> int:
+    """The sums of rows from ``start`` to ``stop``, which have four vectors at least.
+
+    It is an entry for a `machine.Crew`; the table says where the rows are, where their sums go, and
+    how long a row is.
+    """
+
+    def write(w: Writer) -> None:
+        source, result = (w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in range(2))
+        size = w.word("%table", 2)
+        wide = 4 * lanes
+        whole = w.mul(w.let(f"sdiv i64 {size}, {wide}"), wide)
+
+        def row(r: str) -> None:
+            first = w.at(source, w.mul(r, size))
+
+            def vectors(j: str, *sums: str) -> list[str]:
+                line = w.at(first, j)
+                return [w.plus(s, w.load(w.at(line, v * lanes))) for v, s in enumerate(sums)]
+
+            a, b, c, d = w.loop(0, whole, wide, vectors, [(w.vector, "zeroinitializer")] * 4)
+
+            def rest(j: str, total: str) -> list[str]:
+                return [w.plus(total, w.load_masked(w.at(first, j), w.lanes_below(j, size)))]
+
+            both = w.plus(w.plus(a, b), w.plus(c, d))
+            (total,) = w.loop(whole, size, lanes, rest, [(w.vector, both)])
+            w.do(f"store {w.number} {w.total(total)}, ptr {w.at(result, r)}")
+
+        w.loop("%start", "%stop", 1, row)
+
+    head = "ptr %table, i64 %start, i64 %stop"
+    return _made("totals", head, write, dtype, lanes, returns="i32 0")
