@@ -142,6 +142,9 @@ class Writer:
     def minus(self, a: str, b: str) -> str:
         return self.let(f"fsub {self.vector} {a}, {b}")
 
+    def times(self, a: str, b: str) -> str:
+        return self.let(f"fmul {self.vector} {a}, {b}")
+
     def total(self, value: str) -> str:
         """The sum of all lanes, of pairs and then of pairs of these."""
         name, v = f"@llvm.vector.reduce.fadd{self._kind}", self.vector

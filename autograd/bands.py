@@ -4,19 +4,21 @@ Averages over windows and all interpolations are such maps, one for each axis: a
 rows of a banded matrix.  The derivative of a map is its transpose, which is a `Band` again.
 
 Few elements are multiplied by the whole matrix; for many there is one compiled loop, which combines
-the rows of a plane first, as vectors, and then the elements of the row that this makes.
+the rows of a plane first, as vectors, and then the elements of the row that this makes.  Averages
+of two by two, which most pooling takes, have loops of their own.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
-from . import kernels
+from . import assembly, kernels, microkernels
 
 Array = np.ndarray[Any, Any]
 
@@ -79,6 +81,13 @@ class Band:
             return 0, 0
         return int(full[0]), int(full[-1]) + 1
 
+    @cached_property
+    def halving(self) -> float:
+        """The weight, if row i has it for inputs 2i and 2i + 1; else zero."""
+        pairs = np.array_equal(self.firsts, 2 * np.arange(len(self))) and len(self) == self.n // 2
+        alike = pairs and len(self) and (self.counts == 2).all() and np.ptp(self.weights) == 0
+        return float(self.weights[0, 0]) if alike else 0.0
+
 
 def of_places(n: int, places: Array, weights: Array) -> Band:
     """The band whose i-th row has ``weights[i]`` at ``places[i]``, added up at equal places."""
@@ -110,12 +119,41 @@ def banded(x: Array, bands: tuple[Band, ...]) -> Array:
         if np.isfinite(out).all():
             return out  # else a zero of the matrix has met an infinity that it should not have
     planes = math.prod(lead)
+    squares = _of_squares(x, bands, shape) if axes == 2 else None
+    if squares is not None:
+        return squares
     if axes == 3:
         x = _along_planes(x.reshape(planes, bands[0].n, -1), bands[0], None)
         planes *= len(bands[0])
     rows = bands[-2] if axes > 1 else None
     x = x.reshape(planes, 1 if rows is None else rows.n, bands[-1].n)
     return _along_planes(x, rows, bands[-1]).reshape(shape)
+
+
+def _of_squares(x: Array, bands: tuple[Band, ...], shape: tuple[int, ...]) -> Array | None:
+    """Averages of two by two, or their transpose; None for other bands, and where NumPy is due."""
+    forward = bands[0].halving and bands[1].halving
+    back = bands[0].transposed.halving and bands[1].transposed.halving
+    dtype, crew = x.dtype.name, kernels.crew()
+    lanes = assembly.lanes(dtype)
+    if not (forward or back) or not lanes or crew is None or max(x.shape[-1], shape[-1]) >= 1 << 30:
+        return None
+    entry = (microkernels.halved if forward else microkernels.doubled)(dtype, lanes)
+    if not entry:
+        return None
+    factor = np.array(
+        math.prod(b.halving if forward else b.transposed.halving for b in bands), dtype
+    )
+    x, out = np.ascontiguousarray(x), np.empty(shape, x.dtype)
+    large, small = (x, out) if forward else (out, x)
+    table = struct.pack(
+        "7q", large.ctypes.data, small.ctypes.data, *large.shape[-2:], *small.shape[-2:],
+        factor.ctypes.data,
+    )  # fmt: skip
+    rows = out.size // out.shape[-1]
+    count = kernels.threads() if large.size >= GRAIN else 1
+    crew.run(entry, table, rows, -(-rows // (4 * count)), count)
+    return out
 
 
 def _multiplied(x: Array, bands: tuple[Band, ...]) -> Array:

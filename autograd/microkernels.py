@@ -13,6 +13,7 @@ type, whatever blocks they are given, and a block takes LLVM a few hundredths of
   lanes are added up at the end.  It is for filters that are alone in their group.
 - `turn`: a square of the gradient, with rows and columns exchanged.
 - `deal_rows`: rows of an image into scratch memory, with zeros where the image is not.
+- `halved` and `doubled`: sums of two by two pixels, and what each of these is given back.
 - `totals`: the sum of each row; the bias's gradient reads the whole gradient for it.
 
 With 16 floats to a vector, 8 · 3 sums take 24 of the 32 registers of AVX-512.
@@ -27,7 +28,8 @@ from typing import Any
 from . import kernels
 from .assembly import Writer
 
-__all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "totals", "turn"]
+__all__ = ["are_here", "call", "correlate", "deal_rows", "doubled", "halved", "inner", "outer"]
+__all__ += ["take", "totals", "turn"]
 
 
 def _made(
@@ -361,3 +363,87 @@ def totals(dtype: str, lanes: int) -> int:
 
     head = "ptr %table, i64 %start, i64 %stop"
     return _made("totals", head, write, dtype, lanes, returns="i32 0")
+
+
+# ---------------------------------------------------------------- squares of two by two
+
+
+@cache
+def halved(dtype: str, lanes: int) -> int:
+    """Sums of the pixels of squares, times a factor: rows of the result from ``start`` to ``stop``.
+
+    An entry for a `machine.Crew`; the table says where the images are and where the result goes,
+    both sizes of an image and both of a result, which are half of them, and where the factor is.
+    """
+
+    def write(w: Writer) -> None:
+        source, result, factor, size = _images(w)
+        down, across, high, wide = size
+
+        def row(r: str) -> None:
+            plane = w.let(f"sdiv i64 {r}, {high}")
+            y = w.add(w.mul(plane, down), w.mul(w.sub(r, w.mul(plane, high)), 2))
+            above = w.at(source, w.mul(y, across))
+            below, to = w.at(above, across), w.at(result, w.mul(r, wide))
+
+            def squares(j: str) -> None:
+                parts = []
+                for v in range(2):
+                    x = w.add(w.mul(j, 2), v * lanes)
+                    mask = w.lanes_below(x, across)
+                    seen = (w.load_masked(w.at(line, x), mask) for line in (above, below))
+                    parts.append(w.plus(*seen))
+                a, b = parts
+                even, odd = (w.shuffle(a, b, [2 * k + s for k in range(lanes)]) for s in (0, 1))
+                value = w.times(w.plus(even, odd), factor)
+                w.store_masked(value, w.at(to, j), w.lanes_below(j, wide))
+
+            w.loop(0, wide, lanes, squares)
+
+        w.loop("%start", "%stop", 1, row)
+
+    head = "ptr %table, i64 %start, i64 %stop"
+    return _made("halved", head, write, dtype, lanes, returns="i32 0")
+
+
+@cache
+def doubled(dtype: str, lanes: int) -> int:
+    """Each pixel times a factor, in the four places of its square; the table is that of `halved`.
+
+    Rows of the images are written; an odd last row or column is zero.
+    """
+
+    def write(w: Writer) -> None:
+        images, halves, factor, size = _images(w)
+        down, across, high, wide = size
+
+        def row(r: str) -> None:
+            plane = w.let(f"sdiv i64 {r}, {down}")
+            y = w.let(f"lshr i64 {w.sub(r, w.mul(plane, down))}, 1")
+            there = w.let(f"icmp slt i64 {y}, {high}")
+            seen = w.select(there, f"i64 {wide}", "i64 0")
+            line = w.at(halves, w.mul(w.add(w.mul(plane, high), y), wide))
+            to = w.at(images, w.mul(r, across))
+
+            def squares(x: str) -> None:
+                j = w.let(f"lshr i64 {x}, 1")
+                value = w.load_masked(w.at(line, j), w.lanes_below(j, seen))
+                value = w.times(value, factor)
+                for v in range(2):
+                    twice = w.shuffle(value, "poison", [(k + v * lanes) // 2 for k in range(lanes)])
+                    at = w.add(x, v * lanes)
+                    w.store_masked(twice, w.at(to, at), w.lanes_below(at, across))
+
+            w.loop(0, across, 2 * lanes, squares)
+
+        w.loop("%start", "%stop", 1, row)
+
+    head = "ptr %table, i64 %start, i64 %stop"
+    return _made("doubled", head, write, dtype, lanes, returns="i32 0")
+
+
+def _images(w: Writer) -> tuple[str, str, str, list[str]]:
+    """What a table of `halved` says."""
+    places = [w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in (0, 1, 6)]
+    source, result, factor = places
+    return source, result, w.splat(factor), [w.word("%table", i) for i in range(2, 6)]

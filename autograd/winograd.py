@@ -37,7 +37,7 @@ Sizes = tuple[int, ...]
 NEAR = 1 << 19  # bytes of transformed pixels that stay in the cache near a core
 MOST = 256  # squares of a strip; more gain nothing
 TAKEN = 16  # channels, and filters, that fill a vector or two blocks of sums
-PAIRS = 1 << 10  # of a channel and a filter, from which the transforms are paid back
+PAIRS = 1 << 8  # of a channel and a filter, from which the transforms are paid back
 WORTH = 1 << 18  # pairs times places, from which they are
 DEEP = 512  # channels; with more, a strip is too short
 

@@ -212,3 +212,27 @@ def test_kernels_stay_in_bounds_and_mean_the_same_interpreted(tmp_path):
 def test_errors_name_what_is_wrong(call, words):
     with pytest.raises(RuntimeError, match=words):
         call(rg.ones(2, 3, 6, 6))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [(28, 28), (9, 70), (2, 2), (33, 3), (16, 65)])
+def test_averages_of_two_by_two(size, dtype, threads, monkeypatch):
+    monkeypatch.setattr(rg.autograd.kernels, "limit", threads)
+    random = np.random.default_rng(0)
+    planes = max(3, 20_000 // (size[0] * size[1]))  # enough to be worth a loop
+    x = random.standard_normal((planes, 3, *size)).astype(dtype)
+    x[0, 0, 1, 1], x[1, 2, 0, 0] = np.inf, np.nan
+    high, wide = size[0] // 2, size[1] // 2
+    squares = x[:, :, : 2 * high, : 2 * wide].reshape(planes, 3, high, 2, wide, 2)
+    image = rg.tensor(x, requires_grad=True)
+    y = F.avg_pool2d(image, 2)
+    tolerance = 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(
+        y.detach().numpy(), squares.mean((3, 5)), rtol=tolerance, atol=tolerance
+    )
+    g = random.standard_normal(y.shape).astype(dtype)
+    y.backward(rg.tensor(g))
+    wanted = np.zeros_like(x)
+    wanted[:, :, : 2 * high, : 2 * wide] = g.repeat(2, 2).repeat(2, 3) / 4
+    np.testing.assert_array_equal(image.grad.numpy(), wanted)
