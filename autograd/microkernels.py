@@ -14,6 +14,7 @@ type, whatever blocks they are given, and a block takes LLVM a few hundredths of
 - `turn`: a square of the gradient, with rows and columns exchanged.
 - `deal_rows`: rows of an image into scratch memory, with zeros where the image is not.
 - `halved` and `doubled`: sums of two by two pixels, and what each of these is given back.
+- `woven`: images put together from every other pixel of every other row.
 - `totals`: the sum of each row; the bias's gradient reads the whole gradient for it.
 
 With 16 floats to a vector, 8 · 3 sums take 24 of the 32 registers of AVX-512.
@@ -29,7 +30,7 @@ from . import kernels
 from .assembly import Writer
 
 __all__ = ["are_here", "call", "correlate", "deal_rows", "doubled", "halved", "inner", "outer"]
-__all__ += ["take", "totals", "turn"]
+__all__ += ["take", "totals", "turn", "woven"]
 
 
 def _made(
@@ -447,3 +448,41 @@ def _images(w: Writer) -> tuple[str, str, str, list[str]]:
     places = [w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in (0, 1, 6)]
     source, result, factor = places
     return source, result, w.splat(factor), [w.word("%table", i) for i in range(2, 6)]
+
+
+@cache
+def woven(dtype: str, lanes: int) -> int:
+    """Four images to one: of its rows from ``start`` to ``stop``, every other pixel from another.
+
+    An entry for a `machine.Crew`; the table says where the four of each plane are, one after the
+    other, and where the result goes, both sizes of these and both of the result.
+    """
+
+    def write(w: Writer) -> None:
+        source, result = (w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in range(2))
+        high, wide, down, across = (w.word("%table", i) for i in range(2, 6))
+        area = w.mul(high, wide)
+
+        def row(r: str) -> None:
+            plane = w.let(f"sdiv i64 {r}, {down}")
+            y = w.sub(r, w.mul(plane, down))
+            half = w.let(f"lshr i64 {y}, 1")
+            pair = w.add(w.mul(plane, 4), w.mul(w.sub(y, w.mul(half, 2)), 2))
+            even = w.at(source, w.add(w.mul(pair, area), w.mul(half, wide)))
+            odd, to = w.at(even, area), w.at(result, w.mul(r, across))
+
+            def pixels(j: str) -> None:
+                mask = w.lanes_below(j, wide)
+                a, b = (w.load_masked(w.at(line, j), mask) for line in (even, odd))
+                for v in range(2):
+                    turns = [(k + v * lanes) // 2 + lanes * (k % 2) for k in range(lanes)]
+                    x = w.add(w.mul(j, 2), v * lanes)
+                    place, seen = w.at(to, x), w.lanes_below(x, across)
+                    w.store_masked(w.shuffle(a, b, turns), place, seen)
+
+            w.loop(0, wide, lanes, pixels)
+
+        w.loop("%start", "%stop", 1, row)
+
+    head = "ptr %table, i64 %start, i64 %stop"
+    return _made("woven", head, write, dtype, lanes, returns="i32 0")

@@ -190,6 +190,46 @@ def test_any_sizes(data, n, c, f, groups, size, kernel, stride, padding, dilatio
         check_kernels(patch, data.draw(st.sampled_from(["float32", "float64"])), plane)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", [2, 3, (4, 5), 1])
+@pytest.mark.parametrize("size", [(32, 32), (33, 31), (17, 70)])
+def test_gradients_of_every_other_place_are_woven(size, kernel, dtype):
+    planes = -(-(1 << 17) // (8 * size[0] * size[1]))  # enough for a loop that weaves
+    x = random(planes, 8, *size).astype(dtype)
+    w = random(4, 8, *np.broadcast_to(kernel, 2)).astype(dtype)
+    x = rg.tensor(x, requires_grad=True)
+    y = F.conv2d(x, rg.tensor(w), stride=2)
+    g = random(*y.shape, seed=1).astype(dtype)
+    y.backward(rg.tensor(g))
+    wanted = np.zeros(x.shape)
+    for i in range(w.shape[2]):
+        for j in range(w.shape[3]):
+            rows, columns = slice(i, i + 2 * g.shape[2], 2), slice(j, j + 2 * g.shape[3], 2)
+            wanted[:, :, rows, columns] += np.einsum("nfhw,fc->nchw", g, w[:, :, i, j])
+    tolerance = 100 * np.finfo(dtype).eps
+    assert_allclose(x.grad.numpy(), wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [(14, 14), (5, 5), (1, 3), (33, 31)])
+def test_single_taps_are_products_of_matrices(size, dtype, threads, monkeypatch):
+    monkeypatch.setattr(rg.autograd.kernels, "limit", threads)
+    x, w, b = random(6, 48, *size), random(40, 48, 1, 1, seed=1), random(40, seed=2)
+    x, w, b = (rg.tensor(a.astype(dtype), requires_grad=True) for a in (x, w, b))
+    tolerance = 100 * np.finfo(dtype).eps
+    for bias in (None, b):
+        y = F.conv2d(x, w, bias)
+        wanted = np.einsum("nchw,fc->nfhw", x.detach().numpy(), w.detach().numpy()[:, :, 0, 0])
+        wanted = wanted if bias is None else wanted + b.detach().numpy()[:, None, None]
+        assert_allclose(y.detach().numpy(), wanted, rtol=tolerance, atol=tolerance)
+    g = random(*y.shape, seed=3).astype(dtype)
+    y.backward(rg.tensor(g))
+    wanted = np.einsum("nfhw,fc->nchw", g, w.detach().numpy()[:, :, 0, 0])
+    assert_allclose(x.grad.numpy(), wanted, rtol=tolerance, atol=tolerance)
+    assert_allclose(b.grad.numpy(), g.sum((0, 2, 3)), rtol=tolerance, atol=100 * tolerance)
+
+
 def test_infinities_stay_where_they_are(monkeypatch):
     """What stands over the padding is computed, but reaches no result."""
     x, w = random(2, 3, 12, 12, dtype="f4"), random(8, 3, 3, 3, dtype="f4")
