@@ -353,7 +353,7 @@ def axes(
 def convolution(x: Array, w: Array, places: Sizes, settings: Any, bias: Array | None) -> Array:
     """``y``."""
     stride, padding, dilation, groups = settings
-    found = _of_single_taps(x, w, bias, settings)
+    found = _single_taps(x, w, bias, settings)
     if found is not None:
         return found
     if winograd.suits(len(x), w.shape, settings, math.prod(places), winograd.PAIRS):
@@ -368,7 +368,7 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     """``x``: filters for each remainder of places divided by the stride, slid over ``y``."""
     stride, padding, dilation, groups = settings
     filters, channels, *kernel = w.shape
-    made = _of_single_taps(y, w.swapaxes(0, 1), None, settings)
+    made = _single_taps(y, w.swapaxes(0, 1), None, settings)
     if made is not None:
         return made
     shape = channels, filters, *kernel
@@ -396,9 +396,14 @@ def convolution_input(y: Array, w: Array, size: Sizes, settings: Any) -> Array:
     return out
 
 
-def _of_single_taps(x: Array, w: Array, bias: Array | None, settings: Any) -> Array | None:
+def of_single_taps(settings: Any) -> bool:
+    """Whether a tap of one by one sees each pixel once, and every channel."""
+    return settings == ((1, 1), (0, 0), (1, 1), 1)  # type: ignore[no-any-return]
+
+
+def _single_taps(x: Array, w: Array, bias: Array | None, settings: Any) -> Array | None:
     """A product of matrices for each image; None where that is not all, or not worth it."""
-    if w.shape[2:] != (1, 1) or settings != ((1, 1), (0, 0), (1, 1), 1):
+    if w.shape[2:] != (1, 1) or not of_single_taps(settings):
         return None
     flat = np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
     found = products.each(np.broadcast_to(w[..., 0, 0], (len(x), *w.shape[:2])), flat)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import direct, kernels, microkernels, winograd, winograd_weight
+from . import direct, kernels, microkernels, products, winograd, winograd_weight
 from .assembly import lanes
 from .direct import Axis, Sizes, Tile, axes, layout
 
@@ -299,6 +299,11 @@ def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Arra
     """``w``."""
     stride, padding, dilation, groups = settings
     shape = y.shape[1], x.shape[1] // groups, *kernel
+    if kernel == (1, 1) and direct.of_single_taps(settings):
+        places, pixels = (np.ascontiguousarray(a).reshape(*a.shape[:2], -1) for a in (y, x))
+        total = products.total(places, pixels.swapaxes(1, 2))
+        if total is not None:
+            return total.reshape(shape)
     if winograd.suits(len(x), shape, settings, math.prod(y.shape[2:]), winograd_weight.PAIRS):
         taken = winograd_weight.weigh(x, y, padding)
         if taken is not None:

@@ -225,11 +225,12 @@ _hiring = threading.RLock()
 def share(work: Callable[[int, int], Any], total: int, grain: int) -> None:
     """Call ``work(start, stop)`` for parts of ``range(total)``, from several threads.
 
-    It should release the interpreter's lock; parts have ``grain`` elements.
+    It should release the interpreter's lock; no part has more than ``grain`` elements.
     """
     count = min(threads(), -(-total // grain))
     if count <= 1:
-        work(0, total)
+        for start in range(0, total, grain):
+            work(start, min(start + grain, total))
         return
     if _helpers < count - 1:
         _hire(count - 1)

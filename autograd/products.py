@@ -24,7 +24,7 @@ import numpy as np
 
 from . import assembly, kernels, machine, tiles
 
-__all__ = ["LARGE", "Step", "chain", "dot", "each", "matmul", "plus_bias"]
+__all__ = ["LARGE", "Step", "chain", "dot", "each", "matmul", "plus_bias", "total"]
 
 Array = np.ndarray[Any, Any]
 
@@ -105,10 +105,12 @@ done:
 TABLE = struct.Struct("17q")
 
 # The products of a batch one by one; its two axes are as far apart in each array as they may be.
+# They may be added to what is there.
 EACH = """
 define i32 @each_TYPE(ptr %table, i64 %start, i64 %stop) {
 LOADS
   %f = inttoptr i64 %w0 to ptr
+  %beta = uitofp i64 %w19 to TYPE
   %ta = trunc i64 %w1 to i32
   %tb = trunc i64 %w2 to i32
   br label %next
@@ -135,7 +137,7 @@ work:
   %c3 = add i64 %c2, %c1
   %c = inttoptr i64 %c3 to ptr
   call void %f(i32 ORDER, i32 %ta, i32 %tb, i64 %w3, i64 %w4, i64 %w5, TYPE 1.0, ptr %a, i64 %w7,
-               ptr %b, i64 %w9, TYPE 0.0, ptr %c, i64 %w11)
+               ptr %b, i64 %w9, TYPE %beta, ptr %c, i64 %w11)
   %i1 = add i64 %i, 1
   br label %next
 done:
@@ -182,7 +184,7 @@ done:
   ret i32 0
 }
 """
-TABLE_OF_EACH = struct.Struct("19q")
+TABLE_OF_EACH = struct.Struct("20q")
 TABLE_OF_BIAS = struct.Struct("4q")
 
 
@@ -252,6 +254,31 @@ def chain(steps: Sequence[Step], links: int) -> int:
     return blas.run(blas.chain, table, links, max(1, links // (8 * count)), count)
 
 
+def total(a: Array, b: Array) -> Array | None:
+    """The sum of the products of a batch; None where it is not worth it.
+
+    A thread adds up as many as every other, so the same number of threads gives the same bits.
+
+    Shape: ``(N, m, k), (N, k, n) → (m, n)``
+    """
+    parts = kernels.threads()
+    (m, n), count = (a.shape[1], b.shape[2]), len(a)
+    if not count or count % parts:
+        return None
+    sums = np.zeros((parts, m, n), a.dtype)
+    out = np.lib.stride_tricks.as_strided(
+        sums, (parts, count // parts, m, n), (sums.strides[0], 0, *sums.strides[1:])
+    )
+    left, right = (x.reshape(parts, count // parts, *x.shape[1:]) for x in (a, b))
+    found = each(left, right, out, added=True)
+    blas = _blas()
+    if found is None or blas is None:
+        return None
+    step, _, links = found
+    blas.run(step.entry, step.table, links, count // parts, parts)
+    return np.add.reduce(sums, axis=0)  # type: ignore[no-any-return]
+
+
 def plus_bias(out: Array, bias: Array) -> Step | None:
     """A step after `each`: to every row of each product a number of its own is added.
 
@@ -317,10 +344,12 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     return result
 
 
-def each(a: Array, b: Array, out: Array | None = None) -> tuple[Step, Array, int] | None:
+def each(
+    a: Array, b: Array, out: Array | None = None, added: bool = False
+) -> tuple[Step, Array, int] | None:
     """How to compute products one by one, where they are written, and how many there are.
 
-    None where NumPy had better compute them.
+    They may be ``added`` to what is in ``out``.  None where NumPy had better compute them.
     """
     kind, axes = a.dtype, a.ndim
     if not 3 <= axes <= 4 or axes != b.ndim or kind is not b.dtype or kind.char not in "fd":
@@ -344,7 +373,7 @@ def each(a: Array, b: Array, out: Array | None = None) -> tuple[Step, Array, int
     apart = [s for x in (a, b, out) for s in (x.strides[0] if axes == 4 else 0, x.strides[-3])]
     table = TABLE_OF_EACH.pack(
         blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
-        out.ctypes.data, place[1], shape[-1], *apart,
+        out.ctypes.data, place[1], shape[-1], *apart, added,
     )  # fmt: skip
     return Step(blas.each["fd".index(kind.char)], table, 1), out, links
 
@@ -369,7 +398,7 @@ class _Blas:
         self.set = library.scipy_openblas_set_num_threads64_
         self.get = library.scipy_openblas_get_num_threads64_
         types = "float", "double"
-        text = "".join(_text(PART, 17, t) + _text(EACH, 19, t) for t in types)
+        text = "".join(_text(PART, 17, t) + _text(EACH, 20, t) for t in types)
         entries = [f"{name}_{t}" for name in ("part", "each") for t in types]
         found = machine.assembled(text + CHAIN, [*entries, "chain"])
         self.parts, self.each, self.chain = found[:2], found[2:4], found[4]

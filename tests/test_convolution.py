@@ -227,6 +227,8 @@ def test_single_taps_are_products_of_matrices(size, dtype, threads, monkeypatch)
     y.backward(rg.tensor(g))
     wanted = np.einsum("nfhw,fc->nchw", g, w.detach().numpy()[:, :, 0, 0])
     assert_allclose(x.grad.numpy(), wanted, rtol=tolerance, atol=tolerance)
+    wanted = np.einsum("nfhw,nchw->fc", g, x.detach().numpy())[..., None, None]
+    assert_allclose(w.grad.numpy(), wanted, rtol=tolerance, atol=100 * tolerance)
     assert_allclose(b.grad.numpy(), g.sum((0, 2, 3)), rtol=tolerance, atol=100 * tolerance)
 
 
