@@ -32,7 +32,6 @@ Operand = tuple[int | None, Any]  # the position of an argument, or None and a c
 LARGE = 1 << 15  # elements from which a loop beats NumPy's passes, even if it must be loaded
 WORTH_SHARING = 1 << 16  # elements; below, the work is over before another thread has begun
 WORTH_WAKING = 1 << 18  # elements; below, it is over before a thread of Python's is awake
-WORTH_A_LOOP = 1 << 15  # elements; below, NumPy's function is as fast for a single operation
 GRAIN = 1 << 14  # elements that one thread takes of a loop
 PART = 1 << 15  # elements of a formula's part: five float32 arrays of so many fit the L2 cache
 
@@ -48,7 +47,7 @@ UFUNCS: dict[type, np.ufunc] = {
 def copied(a: Array) -> Array:
     """A copy of an array in NumPy's usual order, whatever its order was."""
     constant = a.size and not any(a.strides)
-    if a.size < WORTH_A_LOOP or a.dtype.char not in _COPIES:
+    if a.size < LARGE or a.dtype.char not in _COPIES:
         return a.copy()
     if not a.flags.c_contiguous and not constant:
         return a.copy()
@@ -64,7 +63,7 @@ def added(a: Any, b: Any) -> Any:
     if (
         type(a) is not np.ndarray
         or type(b) is not np.ndarray
-        or a.size < WORTH_A_LOOP
+        or a.size < LARGE
         or a.shape != b.shape
         or a.dtype is not b.dtype
         or a.dtype.char not in _SUMS
@@ -109,7 +108,6 @@ class Formula:
         self.rule = rule
         self.name = op.name if input is None else f"{op.name}_d_{input}"
         self._loops: dict[Any, kernels.Elementwise] = {}
-        self._plain: dict[np.dtype[Any], Callable[..., Any]] = {}
 
     @cached_property
     def text(self) -> str:
@@ -176,21 +174,19 @@ class Formula:
             return self.rule(*args)
         with np.errstate(all="ignore"):
             if self.single is not None:
-                size, shape = max((a.size, a.shape) for a in arrays)
+                _, shape = max((a.size, a.shape) for a in arrays)
                 stretched = any(a.shape != shape and a.size != 1 for a in arrays)
-                if stretched or size < WORTH_A_LOOP or kind not in self.fused:
+                if stretched or kind not in self.fused:
                     return self._by_ufunc(args, arrays, kind)
             return self._by_parts(args, arrays, kind)
 
     def _on_alike(self, arrays: list[Array], kind: np.dtype[Any]) -> Array:
         """The loop over arrays of one type and shape, which lie in memory as the result will."""
-        loop = self._plain.get(kind)
-        if loop is None:
-            loop = self._plain[kind] = self._loop(kind, ()).compiled()
         out = np.empty(arrays[0].shape, kind)
         flat = [a.reshape(-1) for a in arrays]
         flat.append(out.reshape(-1))
         size = out.size
+        loop = self._loop(kind, ()).compiled()
         kernels.launch(loop, flat, size, GRAIN if size >= self.sharing else size)
         return out
 

@@ -57,7 +57,7 @@ def test_a_target_that_stretches_to_the_input_warns_at_the_callers_line(name):
 def test_the_squared_error_of_many_numbers_is_that_of_few(dtype):
     random = np.random.default_rng(0)
     x, y = (random.standard_normal((401, 333)).astype(dtype) for _ in "xy")
-    assert x.size >= large.WORTH_A_LOOP
+    assert x.size >= large.LARGE
     assert x.size % losses.BLOCK
     inputs = [rg.tensor(a, requires_grad=True) for a in (x, y)]
     out = F.mse_loss(*inputs, reduction="sum")

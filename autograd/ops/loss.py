@@ -49,7 +49,7 @@ def sum_of_squares(x: Array) -> Any:
 def _many(x: Array, y: Array) -> bool:
     """Whether compiled loops are worth it for a loss of these arrays."""
     return bool(
-        x.size >= large.WORTH_A_LOOP
+        x.size >= large.LARGE
         and x.dtype.char in "fd"
         and x.dtype is y.dtype
         and x.flags.c_contiguous
