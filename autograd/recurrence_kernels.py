@@ -242,9 +242,11 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
         lanes, high, vectors, narrow = _shape()
         formula = getattr(recurrence_cells, f"{cell}_back" if backward else cell)
         names = recurrence_cells.BACKWARD if backward else recurrence_cells.FORWARD
-        for name, rows in (("tile", high), ("low_tile", ROWS), ("tile_of_one", 1)):
-            space[name], space[f"narrow_{name}"] = _tile(rows, vectors), _tile(rows, narrow)
         space.update(high=high, lanes=lanes, wide=lanes * vectors)
+        for name, several in (("wide_panel", vectors), ("narrow_panel", narrow)):
+            rows = {"tile": high, "low_tile": ROWS, "tile_of_one": 1}
+            tiles = {which: _tile(count, several) for which, count in rows.items()}
+            space[name] = kernels.inner(FunctionType(panel.__code__, {**space, **tiles}))
         space["block"] = recurrence_cells.block(formula, names, lanes)
         space["unit"] = recurrence_cells.block(formula, names, 1)
         for part in (product, row):
@@ -267,9 +269,8 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
 tile: Any = None
 low_tile: Any = None
 tile_of_one: Any = None
-narrow_tile: Any = None
-narrow_low_tile: Any = None
-narrow_tile_of_one: Any = None
+wide_panel: Any = None
+narrow_panel: Any = None
 block: Any = None
 unit: Any = None
 lanes: Any = None
@@ -286,27 +287,26 @@ def row(a, b, c, d, e, f, g, h, n):  # type: ignore[no-untyped-def]
         unit(a, b, c, d, e, f, g, h, n, j)
 
 
-def product(out, first, last, a, start, panels):  # type: ignore[no-untyped-def]
-    """Add ``a[start:] @ panels`` to the rows from ``first`` to ``last`` of ``out``."""
+def panel(out, first, last, at, a, start, panels, p):  # type: ignore[no-untyped-def]
+    """Add ``a[start:] @ panels[p]`` to the rows from ``first`` to ``last``, columns from ``at``."""
     most = first + (last - first) // high * high
     whole = first + (last - first) // ROWS * ROWS
+    for r in range(first, most, high):
+        tile(out, r, at, a, start + r - first, panels, p)
+    for r in range(most, whole, ROWS):
+        low_tile(out, r, at, a, start + r - first, panels, p)
+    for r in range(whole, last):
+        tile_of_one(out, r, at, a, start + r - first, panels, p)
+
+
+def product(out, first, last, a, start, panels):  # type: ignore[no-untyped-def]
+    """Add ``a[start:] @ panels`` to the rows from ``first`` to ``last`` of ``out``."""
     width = panels.shape[2]
     for p in range(panels.shape[0]):
-        at = p * width
         if width == wide:
-            for r in range(first, most, high):
-                tile(out, r, at, a, start + r - first, panels, p)
-            for r in range(most, whole, ROWS):
-                low_tile(out, r, at, a, start + r - first, panels, p)
-            for r in range(whole, last):
-                tile_of_one(out, r, at, a, start + r - first, panels, p)
+            wide_panel(out, first, last, p * width, a, start, panels, p)
         else:
-            for r in range(first, most, high):
-                narrow_tile(out, r, at, a, start + r - first, panels, p)
-            for r in range(most, whole, ROWS):
-                narrow_low_tile(out, r, at, a, start + r - first, panels, p)
-            for r in range(whole, last):
-                narrow_tile_of_one(out, r, at, a, start + r - first, panels, p)
+            narrow_panel(out, first, last, p * width, a, start, panels, p)
 
 
 def steps_of(  # type: ignore[no-untyped-def]
