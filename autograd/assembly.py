@@ -107,6 +107,10 @@ class Writer:
         """The vector that begins at an element."""
         return self.let(f"load {self.vector}, ptr {pointer}, align {self.size}")
 
+    def loads(self, pointer: str, count: int) -> list[str]:
+        """Vectors that follow each other."""
+        return [self.load(self.at(pointer, v * self.lanes)) for v in range(count)]
+
     def store(self, value: str, pointer: str) -> None:
         self.do(f"store {self.vector} {value}, ptr {pointer}, align {self.size}")
 
@@ -114,6 +118,22 @@ class Writer:
         """An element of an array of whole numbers."""
         place = self.let(f"getelementptr i64, ptr {pointer}, i64 {index}")
         return self.let(f"load i64, ptr {place}")
+
+    def table(self, pointers: int, numbers: int) -> list[str]:
+        """What the table of an entry says: first so many pointers, then numbers of 64 bits."""
+        words = []
+        for i in range(pointers + numbers):
+            place = self.let(f"getelementptr i64, ptr %table, i64 {i}")
+            words.append(self.let(f"load {'ptr' if i < pointers else 'i64'}, ptr {place}"))
+        return words
+
+    def clear(self, pointer: str, count: str) -> None:
+        """Zeros, one at least."""
+
+        def zero(i: str) -> None:
+            self.do(f"store {self.number} 0.0, ptr {self.at(pointer, i)}")
+
+        self.loop(0, count, 1, zero)
 
     def prefetch(self, pointer: str) -> None:
         """Bring an element near, to be written; it need not be there."""
@@ -132,9 +152,25 @@ class Writer:
         v = self.vector
         return self.let(f"shufflevector {v} {a}, {v} {b}, <{self.lanes} x i32> <{mask}>")
 
+    def interleaved(self, even: str, odd: str) -> list[str]:
+        """Two vectors whose lanes are those of these in turn."""
+        n = self.lanes
+        turns = [(k // 2) + n * (k % 2) for k in range(2 * n)]
+        return [self.shuffle(even, odd, turns[:n]), self.shuffle(even, odd, turns[n:])]
+
     def fma(self, a: str, b: str, c: str) -> str:
         v = self.vector
         return self.let(f"call {v} {self._fma}({v} {a}, {v} {b}, {v} {c})")
+
+    def outer(
+        self, sums: Sequence[str], places: Sequence[str], vectors: Sequence[str]
+    ) -> list[str]:
+        """Sums, and the products of a number at each place with each vector; rows are places."""
+        made = []
+        for r, place in enumerate(places):
+            factor, row = self.splat(place), sums[r * len(vectors) : (r + 1) * len(vectors)]
+            made += [self.fma(factor, v, s) for v, s in zip(vectors, row, strict=True)]
+        return made
 
     def plus(self, a: str, b: str) -> str:
         return self.let(f"fadd {self.vector} {a}, {b}")

@@ -11,14 +11,13 @@ of two by two, which most pooling takes, have loops of their own.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
-from . import assembly, kernels, microkernels
+from . import image_rows, kernels
 
 Array = np.ndarray[Any, Any]
 
@@ -132,28 +131,16 @@ def banded(x: Array, bands: tuple[Band, ...]) -> Array:
 
 def _of_squares(x: Array, bands: tuple[Band, ...], shape: tuple[int, ...]) -> Array | None:
     """Averages of two by two, or their transpose; None for other bands, and where NumPy is due."""
-    forward = bands[0].halving and bands[1].halving
-    back = bands[0].transposed.halving and bands[1].transposed.halving
-    dtype, crew = x.dtype.name, kernels.crew()
-    lanes = assembly.lanes(dtype)
-    if not (forward or back) or not lanes or crew is None or max(x.shape[-1], shape[-1]) >= 1 << 30:
+    forward = math.prod(b.halving for b in bands)
+    factor = np.array(forward or math.prod(b.transposed.halving for b in bands), x.dtype)
+    if not factor or max(x.shape[-1], shape[-1]) >= 1 << 30:
         return None
-    entry = (microkernels.halved if forward else microkernels.doubled)(dtype, lanes)
-    if not entry:
-        return None
-    factor = np.array(
-        math.prod(b.halving if forward else b.transposed.halving for b in bands), dtype
-    )
     x, out = np.ascontiguousarray(x), np.empty(shape, x.dtype)
     large, small = (x, out) if forward else (out, x)
-    table = struct.pack(
-        "7q", large.ctypes.data, small.ctypes.data, *large.shape[-2:], *small.shape[-2:],
-        factor.ctypes.data,
-    )  # fmt: skip
-    rows = out.size // out.shape[-1]
-    count = kernels.threads() if large.size >= GRAIN else 1
-    crew.run(entry, table, rows, -(-rows // (4 * count)), count)
-    return out
+    loop = image_rows.halved if forward else image_rows.doubled
+    sizes = *large.shape[-2:], *small.shape[-2:]
+    done = image_rows.run(loop, (large, small, factor), sizes, out.size // out.shape[-1])
+    return out if done else None
 
 
 def _multiplied(x: Array, bands: tuple[Band, ...]) -> Array:

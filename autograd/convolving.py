@@ -16,12 +16,11 @@ the processor has vectors: the sizes alone decide, so the same call gives the sa
 from __future__ import annotations
 
 import math
-import struct
 from typing import Any
 
 import numpy as np
 
-from . import assembly, direct, direct_weight, kernels, microkernels
+from . import assembly, direct, direct_weight, image_rows, microkernels
 from .windows import Window, columns, images
 
 __all__ = ["convolution", "convolution_input", "convolution_weight", "of_channels"]
@@ -132,21 +131,11 @@ def of_channels(x: Array) -> Array:
 def _totals(x: Array) -> Array | None:
     """The sums of rows, shared by threads; None where NumPy had better compute them."""
     rows, size = x.shape
-    dtype, crew = x.dtype.name, kernels.crew()
-    lanes = assembly.lanes(dtype)
-    if x.size < WORTH_COMPILING or not lanes or crew is None or not 4 * lanes <= size < 1 << 31:
-        return None
-    entry, x = microkernels.totals(dtype, lanes), np.ascontiguousarray(x)
-    if not entry:
+    if x.size < WORTH_COMPILING or not 4 * assembly.lanes(x.dtype.name) <= size < 1 << 31:
         return None
     out = np.empty(rows, x.dtype)
-    table = struct.pack("3q", x.ctypes.data, out.ctypes.data, size)
-    count = kernels.threads() if x.size >= SHARED else 1
-    crew.run(entry, table, rows, -(-rows // (4 * count)), count)
-    return out
-
-
-SHARED = 1 << 16  # elements; fewer are added up before another thread has begun
+    done = image_rows.run(image_rows.totals, (np.ascontiguousarray(x), out), (size,), rows)
+    return out if done else None
 
 
 def _parts(x: Array, window: Window, places: Sizes) -> list[slice]:

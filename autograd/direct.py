@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import struct
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import kernels, microkernels, products, winograd
+from . import image_rows, kernels, microkernels, products, winograd
 from .assembly import lanes
 
 Array = np.ndarray[Any, Any]
@@ -458,14 +457,12 @@ def _interleave(out: Array, made: Array, starts: Array, stride: Sizes) -> None:
             seen[...] = made[:, :, k, : seen.shape[2], : seen.shape[3]]
         return
     planes = out.shape[0] * out.shape[1]
-    dtype = out.dtype.name
-    crew, entry = kernels.crew(), microkernels.woven(dtype, lanes(dtype))
-    if stride == (2, 2) and len(starts) == 4 and crew is not None and entry:
-        table = struct.pack(
-            "6q", made.ctypes.data, out.ctypes.data, *made.shape[3:], *out.shape[2:]
-        )
-        rows, count = planes * out.shape[2], kernels.threads()
-        crew.run(entry, table, rows, -(-rows // (4 * count)), count)
+    sizes = *made.shape[3:], *out.shape[2:]
+    if (
+        stride == (2, 2)
+        and len(starts) == 4
+        and image_rows.run(image_rows.woven, (made, out), sizes, planes * out.shape[2])
+    ):
         return
     flat, into = (a.reshape(planes, *a.shape[2:]) for a in (made, out))
     grain = max(1, WORTH_COMPILING * planes // out.size)

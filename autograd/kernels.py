@@ -93,18 +93,19 @@ def compile(
         return _by_numba(function, signature, fast, pickled)
 
 
-def written(name: str, key: tuple[Any, ...], text: Callable[[], str], source: str) -> Any:
-    """The entry of a kernel in LLVM's language, from disk where it is known.
+def written(name: str, key: tuple[Any, ...], text: Callable[[], str], source: str) -> int | None:
+    """Where the ``entry`` of a kernel in LLVM's language is; it comes from disk where it is known.
 
-    ``text`` makes its text, of which the file ``source`` and the ``key`` decide everything.
+    ``text`` makes its text, of which the file ``source`` and the ``key`` decide everything.  None
+    where code cannot be loaded.  Files are read: callers remember the answer.
     """
     path, found = _kept(cache_folder(), name, (text_of(source, assembly.__file__), repr(key)))
-    if found:
-        return found
-    payload = machine.assemble(text())
-    if path is not None:
-        write(path, payload)
-    return machine.load(payload)
+    if not found:
+        payload = machine.assemble(text())
+        if path is not None:
+            write(path, payload)
+        found = machine.load(payload)
+    return found.address if found else None
 
 
 def _kept(folder: Path | None, name: str, parts: Sequence[str]) -> tuple[Path | None, Any]:

@@ -13,9 +13,6 @@ type, whatever blocks they are given, and a block takes LLVM a few hundredths of
   lanes are added up at the end.  It is for filters that are alone in their group.
 - `turn`: a square of the gradient, with rows and columns exchanged.
 - `deal_rows`: rows of an image into scratch memory, with zeros where the image is not.
-- `halved` and `doubled`: sums of two by two pixels, and what each of these is given back.
-- `woven`: images put together from every other pixel of every other row.
-- `totals`: the sum of each row; the bias's gradient reads the whole gradient for it.
 
 With 16 floats to a vector, 8 · 3 sums take 24 of the 32 registers of AVX-512.
 """
@@ -29,23 +26,18 @@ from typing import Any
 from . import kernels
 from .assembly import Writer
 
-__all__ = ["are_here", "call", "correlate", "deal_rows", "doubled", "halved", "inner", "outer"]
-__all__ += ["take", "totals", "turn", "woven"]
+__all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "turn"]
 
 
-def _made(
-    name: str, head: str, write: Callable[[Writer], object], *key: Any, returns: str = ""
-) -> int:
+def _made(name: str, head: str, write: Callable[[Writer], object], *key: Any) -> int:
     """Where the function is that ``write`` writes the body of; 0 where there can be none."""
 
     def text() -> str:
         w = Writer(*key[:2])
-        kind = returns.partition(" ")[0] or "void"
-        w.define(f"{kind} @entry({head})", lambda: write(w), returns or kind)
+        w.define(f"void @entry({head})", lambda: write(w))
         return w.text()
 
-    found = kernels.written(name, key, text, __file__)
-    return found.address if found is not None else 0
+    return kernels.written(name, key, text, __file__) or 0
 
 
 @cache
@@ -146,12 +138,8 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> int:
 
         def step(t: str, weight: str, *sums: str) -> list[str]:
             at = w.at(there, w.word("%taps", t))
-            pixels = [w.load(w.at(at, v * lanes)) for v in range(vectors)]
-            out = [w.at(weight, rows)]
-            for f in range(rows):
-                factor = w.splat(w.at(weight, f))
-                out += [w.fma(factor, pixels[v], sums[f * vectors + v]) for v in range(vectors)]
-            return out
+            factors = [w.at(weight, f) for f in range(rows)]
+            return [w.at(weight, rows), *w.outer(sums, factors, w.loads(at, vectors))]
 
         weights = ("ptr", w.at("%weights", "%weight"))
         _, *made = w.loop("%begin", "%end", 1, step, [weights, *sums])
@@ -189,12 +177,8 @@ def outer(dtype: str, lanes: int, rows: int, vectors: int) -> int:
 
         def step(p: str, gradient: str, *sums: str) -> list[str]:
             at = w.word("%pixels", p)
-            slopes = [w.load(w.at(gradient, v * lanes)) for v in range(vectors)]
-            out = [w.at(gradient, wide)]
-            for k in range(rows):
-                factor = w.splat(w.at(there[k], at))
-                out += [w.fma(factor, slopes[v], sums[k * vectors + v]) for v in range(vectors)]
-            return out
+            factors = [w.at(tap, at) for tap in there]
+            return [w.at(gradient, wide), *w.outer(sums, factors, w.loads(gradient, vectors))]
 
         sums = [(w.vector, w.load(place)) for place in places]
         _, *made = w.loop("%begin", "%end", 1, step, [("ptr", "%gradient"), *sums])
@@ -325,164 +309,3 @@ def deal_rows(dtype: str, lanes: int) -> int:
         w.loop(0, high, 1, row, [("i64", y), ("ptr", w.at("%scratch", "%at"))])
 
     return _made("deal_rows", head, write, dtype, lanes)
-
-
-# ---------------------------------------------------------------- sums of rows
-
-
-@cache
-def totals(dtype: str, lanes: int) -> int:
-    """The sums of rows from ``start`` to ``stop``, which have four vectors at least.
-
-    It is an entry for a `machine.Crew`; the table says where the rows are, where their sums go, and
-    how long a row is.
-    """
-
-    def write(w: Writer) -> None:
-        source, result = (w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in range(2))
-        size = w.word("%table", 2)
-        wide = 4 * lanes
-        whole = w.mul(w.let(f"sdiv i64 {size}, {wide}"), wide)
-
-        def row(r: str) -> None:
-            first = w.at(source, w.mul(r, size))
-
-            def vectors(j: str, *sums: str) -> list[str]:
-                line = w.at(first, j)
-                return [w.plus(s, w.load(w.at(line, v * lanes))) for v, s in enumerate(sums)]
-
-            a, b, c, d = w.loop(0, whole, wide, vectors, [(w.vector, "zeroinitializer")] * 4)
-
-            def rest(j: str, total: str) -> list[str]:
-                return [w.plus(total, w.load_masked(w.at(first, j), w.lanes_below(j, size)))]
-
-            both = w.plus(w.plus(a, b), w.plus(c, d))
-            (total,) = w.loop(whole, size, lanes, rest, [(w.vector, both)])
-            w.do(f"store {w.number} {w.total(total)}, ptr {w.at(result, r)}")
-
-        w.loop("%start", "%stop", 1, row)
-
-    head = "ptr %table, i64 %start, i64 %stop"
-    return _made("totals", head, write, dtype, lanes, returns="i32 0")
-
-
-# ---------------------------------------------------------------- squares of two by two
-
-
-@cache
-def halved(dtype: str, lanes: int) -> int:
-    """Sums of the pixels of squares, times a factor: rows of the result from ``start`` to ``stop``.
-
-    An entry for a `machine.Crew`; the table says where the images are and where the result goes,
-    both sizes of an image and both of a result, which are half of them, and where the factor is.
-    """
-
-    def write(w: Writer) -> None:
-        source, result, factor, size = _images(w)
-        down, across, high, wide = size
-
-        def row(r: str) -> None:
-            plane = w.let(f"sdiv i64 {r}, {high}")
-            y = w.add(w.mul(plane, down), w.mul(w.sub(r, w.mul(plane, high)), 2))
-            above = w.at(source, w.mul(y, across))
-            below, to = w.at(above, across), w.at(result, w.mul(r, wide))
-
-            def squares(j: str) -> None:
-                parts = []
-                for v in range(2):
-                    x = w.add(w.mul(j, 2), v * lanes)
-                    mask = w.lanes_below(x, across)
-                    seen = (w.load_masked(w.at(line, x), mask) for line in (above, below))
-                    parts.append(w.plus(*seen))
-                a, b = parts
-                even, odd = (w.shuffle(a, b, [2 * k + s for k in range(lanes)]) for s in (0, 1))
-                value = w.times(w.plus(even, odd), factor)
-                w.store_masked(value, w.at(to, j), w.lanes_below(j, wide))
-
-            w.loop(0, wide, lanes, squares)
-
-        w.loop("%start", "%stop", 1, row)
-
-    head = "ptr %table, i64 %start, i64 %stop"
-    return _made("halved", head, write, dtype, lanes, returns="i32 0")
-
-
-@cache
-def doubled(dtype: str, lanes: int) -> int:
-    """Each pixel times a factor, in the four places of its square; the table is that of `halved`.
-
-    Rows of the images are written; an odd last row or column is zero.
-    """
-
-    def write(w: Writer) -> None:
-        images, halves, factor, size = _images(w)
-        down, across, high, wide = size
-
-        def row(r: str) -> None:
-            plane = w.let(f"sdiv i64 {r}, {down}")
-            y = w.let(f"lshr i64 {w.sub(r, w.mul(plane, down))}, 1")
-            there = w.let(f"icmp slt i64 {y}, {high}")
-            seen = w.select(there, f"i64 {wide}", "i64 0")
-            line = w.at(halves, w.mul(w.add(w.mul(plane, high), y), wide))
-            to = w.at(images, w.mul(r, across))
-
-            def squares(x: str) -> None:
-                j = w.let(f"lshr i64 {x}, 1")
-                value = w.load_masked(w.at(line, j), w.lanes_below(j, seen))
-                value = w.times(value, factor)
-                for v in range(2):
-                    twice = w.shuffle(value, "poison", [(k + v * lanes) // 2 for k in range(lanes)])
-                    at = w.add(x, v * lanes)
-                    w.store_masked(twice, w.at(to, at), w.lanes_below(at, across))
-
-            w.loop(0, across, 2 * lanes, squares)
-
-        w.loop("%start", "%stop", 1, row)
-
-    head = "ptr %table, i64 %start, i64 %stop"
-    return _made("doubled", head, write, dtype, lanes, returns="i32 0")
-
-
-def _images(w: Writer) -> tuple[str, str, str, list[str]]:
-    """What a table of `halved` says."""
-    places = [w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in (0, 1, 6)]
-    source, result, factor = places
-    return source, result, w.splat(factor), [w.word("%table", i) for i in range(2, 6)]
-
-
-@cache
-def woven(dtype: str, lanes: int) -> int:
-    """Four images to one: of its rows from ``start`` to ``stop``, every other pixel from another.
-
-    An entry for a `machine.Crew`; the table says where the four of each plane are, one after the
-    other, and where the result goes, both sizes of these and both of the result.
-    """
-
-    def write(w: Writer) -> None:
-        source, result = (w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in range(2))
-        high, wide, down, across = (w.word("%table", i) for i in range(2, 6))
-        area = w.mul(high, wide)
-
-        def row(r: str) -> None:
-            plane = w.let(f"sdiv i64 {r}, {down}")
-            y = w.sub(r, w.mul(plane, down))
-            half = w.let(f"lshr i64 {y}, 1")
-            pair = w.add(w.mul(plane, 4), w.mul(w.sub(y, w.mul(half, 2)), 2))
-            even = w.at(source, w.add(w.mul(pair, area), w.mul(half, wide)))
-            odd, to = w.at(even, area), w.at(result, w.mul(r, across))
-
-            def pixels(j: str) -> None:
-                mask = w.lanes_below(j, wide)
-                a, b = (w.load_masked(w.at(line, j), mask) for line in (even, odd))
-                for v in range(2):
-                    turns = [(k + v * lanes) // 2 + lanes * (k % 2) for k in range(lanes)]
-                    x = w.add(w.mul(j, 2), v * lanes)
-                    place, seen = w.at(to, x), w.lanes_below(x, across)
-                    w.store_masked(w.shuffle(a, b, turns), place, seen)
-
-            w.loop(0, wide, lanes, pixels)
-
-        w.loop("%start", "%stop", 1, row)
-
-    head = "ptr %table, i64 %start, i64 %stop"
-    return _made("woven", head, write, dtype, lanes, returns="i32 0")

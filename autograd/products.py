@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, machine, tiles
+from . import assembly, image_rows, kernels, machine, tiles
 
 __all__ = ["LARGE", "Step", "chain", "dot", "each", "matmul", "plus_bias", "total"]
 
@@ -185,7 +185,6 @@ done:
 }
 """
 TABLE_OF_EACH = struct.Struct("20q")
-TABLE_OF_BIAS = struct.Struct("4q")
 
 
 def dot(a: Array, b: Array, bias: Array | None = None) -> Array:
@@ -284,44 +283,13 @@ def plus_bias(out: Array, bias: Array) -> Step | None:
 
     Shape: ``out (links, m, n)``, ``bias (m,)``, both contiguous
     """
-    lanes = assembly.lanes(out.dtype.name)
-    if not lanes or out.shape[2] < lanes or (entry := _bias_entry(out.dtype.name, lanes)) is None:
+    dtype = out.dtype.name
+    lanes = assembly.lanes(dtype)
+    entry = image_rows.biased(dtype, lanes) if 0 < lanes <= out.shape[2] else None
+    if entry is None:
         return None
-    table = TABLE_OF_BIAS.pack(out.ctypes.data, bias.ctypes.data, out.shape[2], len(bias))
+    table = image_rows.table((out, bias), (out.shape[2], len(bias)))
     return Step(entry, table, len(bias))
-
-
-@cache
-def _bias_entry(dtype: str, lanes: int) -> int | None:
-    found = kernels.written("bias", (dtype, lanes), lambda: _bias(dtype, lanes), __file__)
-    return None if found is None else found.address  # type: ignore[no-any-return]
-
-
-def _bias(dtype: str, lanes: int) -> str:
-    """An entry for rows from ``start`` to ``stop``; the last vectors of a row may overlap."""
-    w = assembly.Writer(dtype, lanes)
-
-    def body() -> None:
-        out, bias = (w.let(f"inttoptr i64 {w.word('%table', i)} to ptr") for i in range(2))
-        n, count = (w.word("%table", i) for i in range(2, 4))
-        edge = w.sub(n, lanes)
-
-        def row(r: str) -> None:
-            line = w.at(out, w.mul(r, n))
-            more = w.splat(w.at(bias, w.let(f"srem i64 {r}, {count}")))
-            last = w.load(w.at(line, edge))
-
-            def add(j: str) -> None:
-                place = w.at(line, j)
-                w.store(w.plus(w.load(place), more), place)
-
-            w.loop(0, edge, lanes, add)
-            w.store(w.plus(last, more), w.at(line, edge))
-
-        w.loop("%start", "%stop", 1, row)
-
-    w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", body, "i32 0")
-    return w.text()
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:

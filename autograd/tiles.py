@@ -132,10 +132,7 @@ def _plan(
 
 @cache
 def _entry(dtype: str, lanes: int) -> int | None:
-    found: machine.Machine | None = kernels.written(
-        "tiles", (dtype, lanes), lambda: _text(dtype, lanes), __file__
-    )
-    return None if found is None else found.address
+    return kernels.written("tiles", (dtype, lanes), lambda: _text(dtype, lanes), __file__)
 
 
 # ---------------------------------------------------------------- the kernel
@@ -167,22 +164,16 @@ def _tile(w: Writer, rows: int) -> None:
         left = places("%a", "%a_row")
 
         def step(i: str, along: str, b: str, *sums: str) -> list[str]:
-            right = [w.load(w.at(b, v * w.lanes)) for v in range(VECTORS)]
-            out = [w.add(along, "%a_k"), w.at(b, "%b_row")]
-            for r in range(rows):
-                factor = w.splat(w.at(left[r], along))
-                out += [w.fma(factor, right[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
-            return out
+            right, factors = w.loads(b, VECTORS), [w.at(row, along) for row in left]
+            return [w.add(along, "%a_k"), w.at(b, "%b_row"), *w.outer(sums, factors, right)]
 
         zeros = [(w.vector, "zeroinitializer")] * (rows * VECTORS)
         _, _, *made = w.loop(0, "%k", 1, step, [("i64", "0"), ("ptr", "%b"), *zeros])
-        more = [w.load(w.at("%bias", v * w.lanes)) for v in range(VECTORS)]
+        more = w.loads("%bias", VECTORS)
         for r, place in enumerate(places("%sums", "%sums_row")):  # read before any is written
-            for v in range(VECTORS):
+            for v, there in enumerate(w.loads(place, VECTORS)):
                 i = r * VECTORS + v
-                there = w.load(w.at(place, v * w.lanes))
-                made[i] = w.let(f"fadd {w.vector} {made[i]}, {there}")
-                made[i] = w.let(f"fadd {w.vector} {made[i]}, {more[v]}")
+                made[i] = w.plus(w.plus(made[i], there), more[v])
         for r, place in enumerate(places("%c", "%c_row")):
             for v in range(VECTORS):
                 w.store(made[r * VECTORS + v], w.at(place, v * w.lanes))
@@ -206,7 +197,7 @@ def _turn(w: Writer) -> None:
 
             def put(i: int = i, row: str = row) -> None:
                 place = w.at("%result", w.mul("%far", i))
-                w.store(w.let(f"fadd {w.vector} {row}, {more}"), place)
+                w.store(w.plus(row, more), place)
 
             w.when(w.let(f"icmp slt i64 {i}, %wanted"), put)
 
@@ -225,12 +216,7 @@ class _Entry:
 
     def _read_table(self) -> None:
         w = self.w
-        words = {}
-        for i, name in enumerate(WORDS):
-            kind = "ptr" if i < 5 else "i64"
-            words[name] = w.let(
-                f"load {kind}, ptr {w.let(f'getelementptr i64, ptr %table, i64 {i}')}"
-            )
+        words = dict(zip(WORDS, w.table(5, len(WORDS) - 5), strict=True))
         self.zeros = w.let(f"alloca [{self.wide} x {w.number}]")
         for v in range(VECTORS):
             w.store("zeroinitializer", w.at(self.zeros, v * w.lanes))

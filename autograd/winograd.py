@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, machine, products
+from . import assembly, kernels, products
 from .assembly import Writer
 
 __all__ = ["correlate", "suits"]
@@ -91,9 +91,9 @@ def correlate(
     Shape: ``(N, C, H, W), (F, C, 3, 3) → (N, F, *places)``
     """
     dtype, kind = x.dtype.name, x.dtype
-    lanes = assembly.lanes(dtype)
-    entry = _entry(dtype, lanes) if lanes and kernels.crew() is not None else None
-    if entry is None:
+    lanes, crew = assembly.lanes(dtype), kernels.crew()
+    entry = _entry(dtype, lanes) if lanes and crew is not None else None
+    if entry is None or crew is None:
         return None
     count, channels, down, across = x.shape
     filters, rows_of_tile = len(w), _tile(lanes, kind.itemsize)[0]
@@ -121,8 +121,6 @@ def correlate(
         -padding[0], -padding[1], rows_of_squares, squares, strips.apart, strips.rows, all_rows,
         strips.pitch, strips.vectors, strips.number, strips.size, blocks,
     )  # fmt: skip
-    crew = kernels.crew()
-    assert crew is not None
     crew.run(entry, table, threads, 1, threads)
     for thread in range(threads):  # zeros, unless something was not finite
         begin = thread * strips.size
@@ -156,10 +154,7 @@ def _tile(lanes: int, size: int) -> tuple[int, int]:
 
 @cache
 def _entry(dtype: str, lanes: int) -> int | None:
-    found: machine.Machine | None = kernels.written(
-        "winograd", (dtype, lanes), lambda: _text(dtype, lanes), __file__
-    )
-    return None if found is None else found.address
+    return kernels.written("winograd", (dtype, lanes), lambda: _text(dtype, lanes), __file__)
 
 
 def _text(dtype: str, lanes: int) -> str:
@@ -182,12 +177,9 @@ def _sums(w: Writer, rows: int, vectors: int) -> None:
 
     def body() -> None:
         def step(_: str, weights: str, pixels: str, *sums: str) -> list[str]:
-            seen = [w.load(w.at(pixels, v * w.lanes)) for v in range(vectors)]
-            out = [w.at(weights, rows), w.at(pixels, "%pitch")]
-            for f in range(rows):
-                factor = w.splat(w.at(weights, f))
-                out += [w.fma(factor, seen[v], sums[f * vectors + v]) for v in range(vectors)]
-            return out
+            factors = [w.at(weights, f) for f in range(rows)]
+            made = w.outer(sums, factors, w.loads(pixels, vectors))
+            return [w.at(weights, rows), w.at(pixels, "%pitch"), *made]
 
         zeros = [(w.vector, "zeroinitializer")] * (rows * vectors)
         first = [("ptr", "%weights"), ("ptr", "%pixels")]
@@ -215,11 +207,8 @@ class _Entry:
 
     def __init__(self, w: Writer, rows: int, vectors: int):
         self.w, self.rows, self.vectors = w, rows, vectors
-        self.words = {}
-        for i, name in enumerate(WORDS):
-            kind = "ptr" if name in POINTERS else "i64"
-            place = w.let(f"getelementptr i64, ptr %table, i64 {i}")
-            self.words[name] = w.let(f"load {kind}, ptr {place}")
+        words = w.table(len(POINTERS), len(WORDS) - len(POINTERS))
+        self.words = dict(zip(WORDS, words, strict=True))
         self.unusual = w.at(self.scratch, w.mul("%start", self.size))
         self.nothing = w.at(self.unusual, w.lanes)  # a row outside of the image
         self.pixels = w.at(self.nothing, self.across)
@@ -227,16 +216,12 @@ class _Entry:
         self.of_channels = w.add(w.mul(self.channels, self.pitch), w.lanes)
         self.sums = w.at(self.pixels, w.mul(self.of_channels, 16))
         w.store("zeroinitializer", self.unusual)
-        w.loop(0, self.across, 1, self._clear)
+        w.clear(self.nothing, self.across)
         w.loop(0, self.strips, 1, lambda _: self._take())
 
     def __getattr__(self, name: str) -> str:
         """A word of the table."""
         return self.words[name]
-
-    def _clear(self, i: str) -> None:
-        w = self.w
-        w.do(f"store {w.number} 0.0, ptr {w.at(self.nothing, i)}")
 
     def _take(self) -> None:
         w = self.w
@@ -285,13 +270,14 @@ class _Entry:
         """Bᵀ d B of a vector of squares, for every channel."""
         w, n = self.w, self.w.lanes
         plane = w.mul(self.down, self.across)
-        alike = halves[0].image is halves[1].image  # the second half is further to the right
-        sources, steps, masks = [], [], []
+        alike = halves[0].r == halves[1].r  # the second half is further to the right
+        sources: list[tuple[str, str]] = []
+        steps, masks = [], []
         for half in halves:
             x = w.add(half.x, self.left)
             masks.append([w.lanes_below(w.add(x, o), self.across) for o in (0, 2)])
-            if alike and half is halves[1]:
-                break
+            if alike and sources:
+                continue
             first = w.at(self.image, w.mul(w.mul(half.image, self.channels), plane))
             for i in range(4):
                 y = w.add(w.add(half.r, self.top), i)
@@ -362,7 +348,7 @@ class _Entry:
 
     def _results(self, halves: list[Half], place: str) -> None:
         """Aᵀ m A of a vector of squares, for some filters."""
-        w, n = self.w, self.w.lanes
+        w = self.w
         filter_, wanted, across = self.now
         plane = w.mul(self.places_down, self.places_across)
         places, masks = [], []
@@ -375,7 +361,6 @@ class _Entry:
             below = w.let(f"and i1 {below}, {half.exists}")
             none = f"{w.truth} zeroinitializer"
             masks.append([w.select(c, f"{w.truth} {mask}", none) for c in (half.exists, below)])
-        lanes = [[k // 2 + n * (k % 2) + h for k in range(n)] for h in (0, n // 2)]
 
         def filters(f: str, sums: str, unusual: str, *places: str) -> list[str]:
             bias = w.splat(w.at(self.bias, w.add(filter_, f)))
@@ -386,8 +371,7 @@ class _Entry:
                     row.append(value)
             for i, row in enumerate(rows):
                 a, b = (w.plus(value, bias) for value in self._ends(*row))
-                for to, mask, wanted in zip(places, masks, lanes, strict=True):
-                    value = w.shuffle(a, b, wanted)
+                for to, mask, value in zip(places, masks, w.interleaved(a, b), strict=True):
                     w.store_masked(value, to if i == 0 else w.at(to, self.places_across), mask[i])
                     kept = w.select_lanes(mask[i], value)
                     unusual = w.fma(kept, "zeroinitializer", unusual)  # NaN for what is not finite

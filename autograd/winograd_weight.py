@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, machine, products
+from . import assembly, kernels, products
 from .assembly import Writer
 from .winograd import G, differences
 
@@ -117,10 +117,7 @@ def _strips(
 
 @cache
 def _entry(dtype: str, lanes: int) -> int | None:
-    found: machine.Machine | None = kernels.written(
-        "winograd_weight", (dtype, lanes), lambda: _text(dtype, lanes), __file__
-    )
-    return None if found is None else found.address
+    return kernels.written("winograd_weight", (dtype, lanes), lambda: _text(dtype, lanes), __file__)
 
 
 def _tiles(w: Writer) -> dict[int, int]:
@@ -134,8 +131,8 @@ def _text(dtype: str, lanes: int) -> str:
     for vectors, rows in _tiles(w).items():
         _sums(w, rows, vectors)
     _lay(w)
-    _pixels(w)
-    _slopes(w)
+    _squares(w, "pixels", 4, differences)
+    _squares(w, "slopes", 2, lambda w, a, b: [a, w.plus(a, b), w.minus(a, b), b])
     w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", lambda: _Entry(w), "i32 0")
     return w.text()
 
@@ -191,7 +188,7 @@ def _squares(w: Writer, name: str, size: int, transform: Any) -> None:
                 at = w.at(first, w.mul(t, 2 * w.lanes))
                 step = w.mul("%wide", w.lanes)
                 lines = [w.at(at, w.mul(step, i)) for i in range(size)]
-                seen = [[w.load(w.at(p, j * w.lanes)) for j in range(size)] for p in lines]
+                seen = [w.loads(line, size) for line in lines]
                 columns = [transform(w, *column) for column in zip(*seen, strict=True)]
                 to = w.at(place, w.mul(t, "%pitch"))
                 for i in range(2):
@@ -208,14 +205,6 @@ def _squares(w: Writer, name: str, size: int, transform: Any) -> None:
         w.define(f"internal void @{name}_{half}({head}) noinline", partial(body, half))
 
 
-def _pixels(w: Writer) -> None:
-    _squares(w, "pixels", 4, differences)
-
-
-def _slopes(w: Writer) -> None:
-    _squares(w, "slopes", 2, lambda w, a, b: [a, w.plus(a, b), w.minus(a, b), b])
-
-
 def _sums(w: Writer, rows: int, vectors: int) -> None:
     """A block of sums: of filters, by vectors of channels; squares are added up."""
 
@@ -224,12 +213,9 @@ def _sums(w: Writer, rows: int, vectors: int) -> None:
         places = [w.at(p, v * w.lanes) for p in places for v in range(vectors)]
 
         def step(_: str, slopes: str, pixels: str, *sums: str) -> list[str]:
-            seen = [w.load(w.at(pixels, v * w.lanes)) for v in range(vectors)]
-            out = [w.at(slopes, w.lanes), w.at(pixels, vectors * w.lanes)]
-            for f in range(rows):
-                factor = w.splat(w.at(slopes, f))
-                out += [w.fma(factor, seen[v], sums[f * vectors + v]) for v in range(vectors)]
-            return out
+            factors = [w.at(slopes, f) for f in range(rows)]
+            made = w.outer(sums, factors, w.loads(pixels, vectors))
+            return [w.at(slopes, w.lanes), w.at(pixels, vectors * w.lanes), *made]
 
         first = [("ptr", "%slopes"), ("ptr", "%pixels")]
         carried = [(w.vector, w.load(place)) for place in places]
@@ -241,22 +227,40 @@ def _sums(w: Writer, rows: int, vectors: int) -> None:
     w.define(f"internal void @sums_{vectors}({head}) noinline", body)
 
 
+class Side(NamedTuple):
+    """One of the two that are transformed: where it is, where that goes, and how it is seen."""
+
+    name: str  # of the functions that transform it
+    source: str
+    to: str
+    channels: str
+    apart: str  # from a part of the transform to the next
+    panel: str  # channels that are neighbours
+    down: str
+    across: str
+    top: str  # of the first square, from the first pixel
+    left: str
+    margin: int  # by which squares overlap
+
+
 class _Entry:
     """A thread's share: its strips, one after the other."""
 
     def __init__(self, w: Writer):
         self.w = w
-        self.words = {}
-        for i, name in enumerate(WORDS):
-            kind = "ptr" if name in POINTERS else "i64"
-            place = w.let(f"getelementptr i64, ptr %table, i64 {i}")
-            self.words[name] = w.let(f"load {kind}, ptr {place}")
+        words = w.table(len(POINTERS), len(WORDS) - len(POINTERS))
+        self.words = dict(zip(WORDS, words, strict=True))
         self.nothing = w.at(self.scratch, w.mul("%start", self.size))  # a row outside of an image
         width = w.larger(self.across, self.places_across)
-        w.loop(0, width, 1, self._clear)
-        self.of_pixels = w.at(self.nothing, width)
-        self.of_slopes = w.at(self.of_pixels, w.mul(self._apart(self.wide_channels), 8))
-        self.laid = w.at(self.of_slopes, w.mul(self._apart(self.wide_filters), 8))
+        w.clear(self.nothing, width)
+        of_pixels, apart = w.at(self.nothing, width), self._apart(self.wide_channels)
+        of_slopes, apart_too = w.at(of_pixels, w.mul(apart, 8)), self._apart(self.wide_filters)
+        self.laid = w.at(of_slopes, w.mul(apart_too, 8))
+        self.pixels = Side("pixels", self.image, of_pixels, self.channels, apart, self.panel,
+                           self.down, self.across, self.top, self.left, 2)  # fmt: skip
+        self.slopes = Side("slopes", self.gradient, of_slopes, self.filters, apart_too,
+                           str(w.lanes), self.places_down, self.places_across, "0", "0",
+                           0)  # fmt: skip
         self.own = w.at(self.sums, w.mul("%start", self.sums_size))
         group = w.let("lshr i64 %start, 1")
         self.first_half = w.let(f"icmp eq i64 {w.mul(group, 2)}, %start")
@@ -274,10 +278,6 @@ class _Entry:
         w = self.w
         return w.add(w.mul(self.most, wide), w.lanes)
 
-    def _clear(self, i: str) -> None:
-        w = self.w
-        w.do(f"store {w.number} 0.0, ptr {w.at(self.nothing, i)}")
-
     def _strip(self, strip: str) -> None:
         w = self.w
         group = w.let(f"sdiv i64 {strip}, {self.bands}")
@@ -288,57 +288,45 @@ class _Entry:
         squares = w.mul(rows, self.squares)
 
         def image(i: str) -> None:
-            m, place = w.add(first, i), w.mul(i, squares)
-            y = w.mul(top, 2)
-            self._transform(m, rows, place, "pixels", self.image, self.of_pixels, self.channels,
-                            self.wide_channels, (self.down, self.across), w.add(y, self.top),
-                            self.left)  # fmt: skip
-            self._transform(m, rows, place, "slopes", self.gradient, self.of_slopes, self.filters,
-                            self.wide_filters, (self.places_down, self.places_across), y,
-                            "0")  # fmt: skip
+            for side in (self.pixels, self.slopes):
+                self._transform(side, w.add(first, i), top, rows, w.mul(i, squares))
 
         w.loop(0, images, 1, image)
         count = w.mul(images, squares)
         w.loop(0, "8", 1, lambda e: self._product(e, count))
 
-    def _transform(
-        self, m: str, rows: str, place: str, name: str, source: str, to: str, channels: str,
-        wide: str, size: tuple[str, str], y: str, x: str,
-    ) -> None:  # fmt: skip
+    def _transform(self, side: Side, m: str, top: str, rows: str, place: str) -> None:
         """The squares of an image, of all channels, a vector of these at a time."""
         w = self.w
-        down, across = size
-        plane = w.mul(down, across)
-        margin = 2 if name == "pixels" else 0
-        laid_wide = w.add(w.mul(self.squares, 2), margin)
-        laid_high = w.add(w.mul(rows, 2), margin)
-        first = w.at(source, w.mul(w.mul(m, channels), plane))
-        panel = self.panel if name == "pixels" else str(w.lanes)
-        to = w.at(to, w.mul(place, panel))
+        plane = w.mul(side.down, side.across)
+        wide = w.add(w.mul(self.squares, 2), side.margin)
+        high = w.add(w.mul(rows, 2), side.margin)
+        y = w.add(w.mul(top, 2), side.top)
+        first = w.at(side.source, w.mul(w.mul(m, side.channels), plane))
+        to = w.at(side.to, w.mul(place, side.panel))
 
         def lay(c: str) -> None:
-            last = w.sub(w.sub(channels, c), 1)
-            within = w.let(f"srem i64 {c}, {panel}")
+            last = w.sub(w.sub(side.channels, c), 1)
+            within = w.let(f"srem i64 {c}, {side.panel}")
             there = w.at(to, w.add(w.mul(w.sub(c, within), self.most), within))
             w.do(
                 f"call void @lay(ptr {w.at(first, w.mul(c, plane))}, i64 {plane}, i64 {last}, "
-                f"i64 {down}, i64 {across}, i64 {y}, i64 {x}, i64 {laid_high}, "
-                f"i64 {laid_wide}, ptr {self.laid}, ptr {self.nothing})"
+                f"i64 {side.down}, i64 {side.across}, i64 {y}, i64 {side.left}, i64 {high}, "
+                f"i64 {wide}, ptr {self.laid}, ptr {self.nothing})"
             )
             arguments = (
-                f"(ptr {self.laid}, i64 {laid_wide}, i64 {rows}, i64 {self.squares}, "
-                f"ptr {there}, i64 {panel}, i64 {self._apart(wide)})"
+                f"(ptr {self.laid}, i64 {wide}, i64 {rows}, i64 {self.squares}, "
+                f"ptr {there}, i64 {side.panel}, i64 {side.apart})"
             )
-            halves = [partial(w.do, f"call void @{name}_{half}{arguments}") for half in range(2)]
-            w.when(self.first_half, *halves)
+            calls = [partial(w.do, f"call void @{side.name}_{h}{arguments}") for h in range(2)]
+            w.when(self.first_half, *calls)
 
-        w.loop(0, channels, w.lanes, lay)
+        w.loop(0, side.channels, w.lanes, lay)
 
     def _product(self, e: str, count: str) -> None:
         """One of the outer products."""
         w = self.w
-        slopes = w.at(self.of_slopes, w.mul(e, self._apart(self.wide_filters)))
-        pixels = w.at(self.of_pixels, w.mul(e, self._apart(self.wide_channels)))
+        pixels, slopes = (w.at(s.to, w.mul(e, s.apart)) for s in (self.pixels, self.slopes))
         rows = w.add(self.wide_filters, w.lanes)
         sums = w.at(self.own, w.mul(w.mul(e, rows), self.wide_channels))
 

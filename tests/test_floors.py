@@ -21,7 +21,7 @@ FLOORS = [
     "scalar format version",
     "printer",
     "kernels",
-    "tiles microkernels",
+    "tiles microkernels image_rows",
     "threads windows bands planes recurrence_cells large products rows deferred",
     "recurrence_kernels winograd",
     "winograd_weight direct",
