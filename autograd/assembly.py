@@ -90,6 +90,10 @@ class Writer:
     def mul(self, a: str, b: str | int) -> str:
         return self.let(f"mul i64 {a}, {b}")
 
+    def opaque(self, a: str) -> str:
+        """The same number, of which LLVM does not know where it comes from."""
+        return self.let(f'call i64 asm "", "=r,0"(i64 {a})')
+
     def smaller(self, a: str | int, b: str) -> str:
         return self.select(self.let(f"icmp slt i64 {a}, {b}"), f"i64 {a}", f"i64 {b}")
 
@@ -135,10 +139,10 @@ class Writer:
 
         self.loop(0, count, 1, zero)
 
-    def prefetch(self, pointer: str) -> None:
-        """Bring an element near, to be written; it need not be there."""
+    def prefetch(self, pointer: str, written: bool = True) -> None:
+        """Bring an element near, to be read or written; it need not be there."""
         self._declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 1, i32 3, i32 1)")
+        self.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {written:d}, i32 3, i32 1)")
 
     def splat(self, pointer: str) -> str:
         """A vector of one number."""

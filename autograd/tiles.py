@@ -1,25 +1,26 @@
 """Products of matrices by tiles of sums that stay in registers while the factors stream by.
 
-A tile is a few rows of the left factor by two vectors of columns of the right one, a *panel* of
-it: a step of the loop takes the two vectors of one row of the panel, and a number of each row of
-the left factor, wherever that is.  A panel whose rows are contiguous is read where it is, or
-copied if there are many tiles to read it: rows that are a power of two apart displace each other
-from the cache.  Where the right factor is transposed, as the weight of a layer is, the smaller one
-of the two is turned: either the panels are, square by square, or ``Bᵀ Aᵀ`` is computed and turned
-on its way out.
+A tile is a few rows of the left factor by some vectors of columns of the right one, a *panel* of
+it: a step of the loop takes the vectors of one row of the panel, and a number of each row of the
+left factor, wherever that is.  Panels are copied together first, so that their vectors do not
+straddle cache lines, unless there are too few rows to pay for it.  Where the right factor is
+transposed, as the weight of a layer is, the copy turns it, square by square; if the left one is
+the smaller, ``Bᵀ Aᵀ`` is computed instead and turned on its way out.
 
-Sums of many terms are added up in blocks, for which a panel is short enough for the innermost
-cache; what there is of the sums so far stands aside, and only the last block writes the result.
+Sums of many terms are added up in blocks, whose panels fit the cache of a core: a tile of rows is
+taken by all panels before the next one.  A left factor whose columns are contiguous, as that of a
+weight's gradient, is read across its rows, and each step asks for a row some steps ahead; if many
+panels are to read it, groups of its rows are packed.
 
-OpenBLAS always copies both factors: (32, 784) by (784, 256) takes it 0.15 ms on two threads, and
-0.09 so.  Threads share rows or panels, as many as there may be, so the same number of threads
-always gives the same bits.  Columns that do not fill a panel are computed with some of the last
-one's again, to the same bits (so the result never holds sums that are not complete).
+Threads take rows, or panels, as soon as they are through with others; a large right factor is
+copied once, by all of them, before.  How terms are grouped depends on the number of threads alone,
+so the same number always gives the same bits.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -32,20 +33,25 @@ __all__ = ["product"]
 
 Array = np.ndarray[Any, Any]
 
-VECTORS = 2  # columns of a panel, in vectors
-DEEP = 4096  # terms of a sum; of more, the rows of a tile are in no cache
 NARROW = 8  # rows, and columns; fewer leave most of a tile empty
-SHORT, FEW = 48, 64  # terms, and rows of the left factor, up to which none is worth copying
-HUGE = 1 << 27  # multiplications; of so many, the factors are in no cache
-SMALL = 1 << 25  # multiplications; up to so many, copies of both factors are not paid back
-BLOCK = 256  # terms that are added up at once; of so many, a panel is in the innermost cache
-COPIES = 1 << 13  # rows of a part times terms, from which a panel that is read so often is copied
-CLOSE = 1 << 20  # bytes; a larger factor that is read across its rows is far from a core
+HEIGHTS = 6, 4, 2  # rows of a tile
+GROUP = 16  # rows that are taken together, a cache line of them where they are packed
+AHEAD = 8  # terms from the one that is computed to the one that is asked for
+BLOCK = 512  # terms that are added up at once, at most
+NEAR = 1 << 20  # bytes of copied panels that stay in a core's second cache
+COPIES = 1 << 13  # rows of a part times terms, from which panels that are read so often are copied
+CLOSE = 1 << 15  # bytes of panels that stay in its first one, where vectors may straddle lines
+PACKED_FOR = 6  # panels; for so many, rows of the left factor are packed
+SMALL = 128  # rows of the left factor; it is turned rather than a larger right one
+FEW = 24  # rows; for fewer a thread does not read all of the right factor
+LARGE = 1 << 25  # multiplications, from which parts are smaller, and dealt out as threads come
+PARTS, MINE, MANY = 4, 4, 4  # of each thread by rows; panels of one; and when there are many
 
-TABLE = struct.Struct("17q")
-WORDS = ("a", "b", "c", "bias", "scratch", "a_row", "a_k", "b_row", "b_column", "c_row", "m", "n",
-         "k", "by_rows", "deep", "flags", "grain")  # fmt: skip
-TURNED_IN, TURNED_OUT, COPIED = 1, 2, 4  # flags: what becomes of a panel, and of its result
+STAGES = ALONE, COPY, MULTIPLY = 0, 1, 2  # what an entry does: both, or one after the other
+TURNED_IN, TURNED_OUT, COPIED, PACKED = 1, 2, 4, 8  # flags: what becomes of panels and results
+TABLE = struct.Struct("21q")
+WORDS = ("a", "b", "c", "bias", "scratch", "stage", "a_row", "a_k", "b_row", "b_column", "c_row",
+         "m", "n", "k", "by_rows", "deep", "flags", "shared", "packed", "own", "grain")  # fmt: skip
 
 
 class Plan(NamedTuple):
@@ -53,6 +59,7 @@ class Plan(NamedTuple):
 
     entry: int
     turned: bool
+    copies: int  # panels that are copied before all else
     numbers: tuple[int, ...]
     total: int
     scratch: int  # elements
@@ -69,11 +76,13 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
     c = np.empty((len(a), b.shape[1]), a.dtype)
     scratch = np.empty(plan.scratch, a.dtype)
     left, right = (b, a) if plan.turned else (a, b)
-    table = TABLE.pack(id(left), id(right), id(c), id(bias) if bias is not None else 0,
-                       id(scratch), *plan.numbers)  # fmt: skip
-    crew = kernels.crew()
+    objects = (id(left), id(right), id(c), id(bias) if bias is not None else 0, id(scratch))
+    crew, threads, grain = kernels.crew(), kernels.threads(), plan.numbers[-1]
     assert crew is not None
-    crew.run(plan.entry, table, plan.total, plan.numbers[-1], kernels.threads())
+    if plan.copies:
+        crew.run(plan.entry, TABLE.pack(*objects, COPY, *plan.numbers), plan.copies, 1, threads)
+    stage = MULTIPLY if plan.copies else ALONE
+    crew.run(plan.entry, TABLE.pack(*objects, stage, *plan.numbers), plan.total, grain, threads)
     return c
 
 
@@ -90,44 +99,73 @@ def _plan(
     dtype, size = kind.name, kind.itemsize  # a type's name takes 1 µs to make: not at each call
     (m, k), n = a, b[1]
     lanes = assembly.lanes(dtype)
-    if not lanes or kernels.crew() is None or not lanes <= k <= DEEP or m < NARROW:
+    if not lanes or kernels.crew() is None or k < lanes or m < NARROW:
         return None
     if any(s % size for s in (*a_strides, *b_strides)):
         return None
     (a_row, a_k), (b_row, b_column) = ([s // size for s in x] for x in (a_strides, b_strides))
-    turned = b_column != 1 and m <= n
+    turned = b_column != 1 and m <= n and m < SMALL
     across = n
     if turned:
         m, n = n, m
         a_row, a_k, b_row, b_column = b_column, b_row, a_k, a_row
-    if b_column == 1 and k > SHORT and m > FEW and m * n * k > SMALL:
-        return None  # copies of both factors are paid back
-    if k > BLOCK and k * size * max(a_k, b_row if b_column == 1 else 1) > CLOSE:
+    if n < NARROW or 1 not in (b_row, b_column):
         return None
-    if m * n * k >= HUGE:
-        return None
-    wide = VECTORS * lanes
-    if n < (NARROW if turned else wide) or 1 not in (b_row, b_column):
-        return None
-    # Rows also of a wide result of few terms, such as a weight's gradient: then its halves are
-    # whole, and stay in the caches of the cores whose threads go on to update them.
-    by_rows = m >= n or m >= 128 >= 2 * k
-    total = m if by_rows else -(-n // wide)
-    grain = -(-total // threads)
-    if by_rows:
-        grain = grain + 3 & ~3
+    wide = _vectors(lanes * size) * lanes
+    panels = -(-n // wide)
+    by_rows, staged, grain = _parts(m, n, k, panels, b_column == 1, a_k == 1, threads)
+    total = m if by_rows else panels
     rows = grain if by_rows else m
-    if (b_column != 1 or turned) and min(rows, total % grain or rows if by_rows else rows) < lanes:
+    if turned and min(rows, total % grain or rows if by_rows else rows) < lanes:
         return None
     entry = _entry(dtype, lanes)
     if entry is None:
         return None
-    deep = -(-k // -(-k // BLOCK))
-    copied = b_column == 1 and deep * rows > COPIES
-    flags = TURNED_IN * (b_column != 1) + TURNED_OUT * turned + COPIED * copied
-    numbers = a_row, a_k, b_row, b_column, across, m, n, k, by_rows, deep, flags, grain
-    each = (deep * (b_column != 1 or copied) + rows * (turned or deep < k)) * wide
-    return Plan(entry, turned, numbers, total, each * -(-total // grain) + 64 // size)
+    mine = panels if by_rows else grain  # panels of a part
+    copied = b_column == 1 and ((k * rows > COPIES and b_row != wide) or n % lanes > 0)
+    near = NEAR if copied or b_column != 1 else CLOSE
+    most = max(128, min(BLOCK, near // (size * mine * wide)))
+    deep = -(-k // -(-k // most))
+    staged = staged and (copied or b_column != 1)
+    packed = a_row == 1 != a_k and mine >= PACKED_FOR
+    flags = TURNED_IN * (b_column != 1) + TURNED_OUT * turned + COPIED * copied + PACKED * packed
+    panel = (deep + 1) * wide
+    shared = -(-k // deep) * panels * panel if staged else 0
+    held = GROUP * deep if packed else 0
+    aside = rows * mine * wide if turned else 0
+    own = (0 if staged else mine * panel) + held + aside + 15 & ~15
+    numbers = (a_row, a_k, b_row, b_column, across, m, n, k, by_rows, deep, flags, shared, held,
+               own, grain)  # fmt: skip
+    scratch = shared + own * -(-total // grain) + 64 // size
+    return Plan(entry, turned, panels if staged else 0, numbers, total, scratch)
+
+
+def _parts(
+    m: int, n: int, k: int, panels: int, b_plain: bool, a_plain: bool, threads: int
+) -> tuple[bool, bool, int]:
+    """Whether parts are rows of the left factor, or panels; whether these are copied before.
+
+    And how many rows or panels a part has.
+    """
+    large = m * n * k >= LARGE and threads > 1
+    if m >= n:
+        by_rows = not large or not a_plain or panels < MANY * MINE
+    else:
+        # Rows also of a wide result, if nothing is copied for each of its parts.  Those of a
+        # weight's gradient then stay near the threads that go on to update them.
+        few = -(-m // threads)
+        by_rows = b_plain and few >= FEW and k * few <= COPIES
+    each = -(-(m if by_rows else panels) // threads)
+    if by_rows and large and a_plain:
+        return True, True, max(-(-each // PARTS) + GROUP - 1 & -GROUP, 2 * GROUP)
+    if by_rows:
+        return True, False, each + 3 & ~3
+    return False, False, min(each, MINE if a_plain else MANY * MINE) if large else each
+
+
+def _vectors(width: int) -> int:
+    """How many vectors of so many bytes a panel is wide: as the registers allow for."""
+    return 2 if width == 32 else 4
 
 
 @cache
@@ -140,17 +178,21 @@ def _entry(dtype: str, lanes: int) -> int | None:
 
 def _text(dtype: str, lanes: int) -> str:
     w = Writer(dtype, lanes)
-    sixteen_registers = lanes * w.size == 32
-    heights = (6, 4, 2) if sixteen_registers else (12, 8, 4)
-    for rows in heights:
-        _tile(w, rows)
+    vectors = _vectors(lanes * w.size)
+    for rows in HEIGHTS:
+        _tile(w, rows, vectors)
+    for narrow in range(1, vectors):  # the last panel
+        _tile(w, HEIGHTS[0], narrow)
     _turn(w)
-    w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", lambda: _Entry(w, heights), "i32 0")
+    w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", lambda: _Entry(w, vectors), "i32 0")
     return w.text()
 
 
-def _tile(w: Writer, rows: int) -> None:
-    """A block of sums, plus others and a vector; rows beyond the last one are that again."""
+def _tile(w: Writer, rows: int, vectors: int) -> None:
+    """A block of sums, plus others and a vector; rows beyond the last one are that again.
+
+    Only ``wanted`` columns are read and written.
+    """
 
     def body() -> None:
         inside = [w.let(f"icmp slt i64 {r}, %left") for r in range(1, rows)]
@@ -164,23 +206,42 @@ def _tile(w: Writer, rows: int) -> None:
         left = places("%a", "%a_row")
 
         def step(i: str, along: str, b: str, *sums: str) -> list[str]:
-            right, factors = w.loads(b, VECTORS), [w.at(row, along) for row in left]
+            here = w.opaque(along)
+            right, factors = w.loads(b, vectors), [w.at(row, here) for row in left]
+            w.prefetch(w.at("%ahead", w.mul(i, "%ahead_k")), written=False)
             return [w.add(along, "%a_k"), w.at(b, "%b_row"), *w.outer(sums, factors, right)]
 
-        zeros = [(w.vector, "zeroinitializer")] * (rows * VECTORS)
+        zeros = [(w.vector, "zeroinitializer")] * (rows * vectors)
         _, _, *made = w.loop(0, "%k", 1, step, [("i64", "0"), ("ptr", "%b"), *zeros])
-        more = w.loads("%bias", VECTORS)
-        for r, place in enumerate(places("%sums", "%sums_row")):  # read before any is written
-            for v, there in enumerate(w.loads(place, VECTORS)):
-                i = r * VECTORS + v
-                made[i] = w.plus(w.plus(made[i], there), more[v])
-        for r, place in enumerate(places("%c", "%c_row")):
-            for v in range(VECTORS):
-                w.store(made[r * VECTORS + v], w.at(place, v * w.lanes))
+        sources, results = places("%sums", "%sums_row"), places("%c", "%c_row")
+
+        def finish(load: Callable[[str, int], str], store: Callable[[str, str, int], None]) -> None:
+            more = [load(w.at("%bias", v * w.lanes), v) for v in range(vectors)]
+            ends = []
+            for i, value in enumerate(made):  # all are read before any is written
+                r, v = divmod(i, vectors)
+                there = load(w.at(sources[r], v * w.lanes), v)
+                ends.append(w.plus(w.plus(value, there), more[v]))
+            for i, end in enumerate(ends):
+                r, v = divmod(i, vectors)
+                store(end, w.at(results[r], v * w.lanes), v)
+
+        def whole() -> None:
+            finish(lambda at, v: w.load(at), lambda value, at, v: w.store(value, at))
+
+        def part() -> None:
+            masks = [w.lanes_below(str(v * w.lanes), "%wanted") for v in range(vectors)]
+            finish(
+                lambda at, v: w.load_masked(at, masks[v]),
+                lambda value, at, v: w.store_masked(value, at, masks[v]),
+            )
+
+        w.when(w.let(f"icmp sge i64 %wanted, {vectors * w.lanes}"), whole, part)
 
     head = "ptr %a, i64 %a_row, i64 %a_k, i64 %left, ptr %b, i64 %b_row, i64 %k"
-    more = "ptr %sums, i64 %sums_row, ptr %bias, ptr %c, i64 %c_row"
-    w.define(f"internal void @tile_{rows}({head}, {more}) noinline", body)
+    sums = "ptr %sums, i64 %sums_row, ptr %bias, ptr %c, i64 %c_row, i64 %wanted"
+    ahead = "ptr %ahead, i64 %ahead_k"
+    w.define(f"internal void @tile_{rows}_{vectors}({head}, {sums}, {ahead}) noinline", body)
 
 
 def _turn(w: Writer) -> None:
@@ -208,17 +269,25 @@ def _turn(w: Writer) -> None:
 class _Entry:
     """A part of the work: rows of the left factor, or panels of the right one."""
 
-    def __init__(self, w: Writer, heights: tuple[int, ...]):
-        self.w, self.heights = w, heights
-        self.wide = VECTORS * w.lanes
+    def __init__(self, w: Writer, vectors: int):
+        self.w, self.vectors = w, vectors
+        self.wide = vectors * w.lanes
         self._read_table()
-        w.loop(self.panels[0], self.panels[1], 1, self._panel)
+        blocks = 0, self.words["k"], self.words["deep"]
+
+        def multiply() -> None:
+            w.loop(*blocks, self._block)
+            w.when(self.turned, lambda: w.loop(*self.panels, 1, self._turn_out))
+
+        copying = w.let(f"icmp eq i64 {self.words['stage']}, {COPY}")
+        every = "%start", "%stop"
+        w.when(copying, lambda: w.loop(*blocks, lambda i: self._bring(i, every)), multiply)
 
     def _read_table(self) -> None:
         w = self.w
         words = dict(zip(WORDS, w.table(5, len(WORDS) - 5), strict=True))
         self.zeros = w.let(f"alloca [{self.wide} x {w.number}]")
-        for v in range(VECTORS):
+        for v in range(self.vectors):
             w.store("zeroinitializer", w.at(self.zeros, v * w.lanes))
         for name in ("a", "b", "c", "scratch"):  # from the object to its memory
             field = w.let(f"getelementptr i8, ptr {words[name]}, i64 {machine.HEAD}")
@@ -226,34 +295,50 @@ class _Entry:
         self.has_bias = w.let(f"icmp ne ptr {words['bias']}, null")
         self.words = words
         by_rows = w.let(f"icmp ne i64 {words['by_rows']}, 0")
-        flags = [w.let(f"and i64 {words['flags']}, {b}") for b in (TURNED_IN, TURNED_OUT, COPIED)]
-        self.turned_in, self.turned, self.copied = (w.let(f"icmp ne i64 {f}, 0") for f in flags)
-        count = w.let(f"sdiv i64 {w.add(words['n'], self.wide - 1)}, {self.wide}")
+        every = TURNED_IN, TURNED_OUT, COPIED, PACKED
+        flags = [w.let(f"and i64 {words['flags']}, {b}") for b in every]
+        self.turned_in, self.turned, self.copied, self.packed = (
+            w.let(f"icmp ne i64 {f}, 0") for f in flags
+        )
+        self.count = w.let(f"sdiv i64 {w.add(words['n'], self.wide - 1)}, {self.wide}")
         self.top = w.select(by_rows, "i64 %start", "i64 0")
         self.rows = w.sub(w.select(by_rows, "i64 %stop", f"i64 {words['m']}"), self.top)
         self.panels = (
             w.select(by_rows, "i64 0", "i64 %start"),
-            w.select(by_rows, f"i64 {count}", "i64 %stop"),
+            w.select(by_rows, f"i64 {self.count}", "i64 %stop"),
         )
-        self.edge = w.larger(w.sub(words["n"], self.wide), 0)
-        self._find_scratch(by_rows)
+        self._find_scratch()
         self._find_bias()
 
-    def _find_scratch(self, by_rows: str) -> None:
-        """Memory of this part's own, on whole cache lines: for a panel, and for its result."""
+    def _find_scratch(self) -> None:
+        """Memory, on whole cache lines: for copied panels, and what is this part's own.
+
+        That are panels it copies itself, packed rows, and a result that is turned later.  Panels
+        and groups are a row further apart than they are long: a power of two would let them
+        displace each other from the cache.
+        """
         w, words = self.w, self.words
         whole = w.let(f"ptrtoint ptr {words['scratch']} to i64")
         aligned = w.let(f"and i64 {w.add(whole, 63)}, -64")
         first = w.let(f"inttoptr i64 {aligned} to ptr")
-        rows = w.select(by_rows, f"i64 {words['grain']}", f"i64 {words['m']}")
-        self.elsewhere = w.let(f"or i1 {self.turned_in}, {self.copied}")
-        own = w.mul(w.select(self.elsewhere, f"i64 {words['deep']}", "i64 0"), self.wide)
-        several = w.let(f"icmp slt i64 {words['deep']}, {words['k']}")
-        needed = w.let(f"or i1 {self.turned}, {several}")
-        aside = w.mul(w.select(needed, f"i64 {rows}", "i64 0"), self.wide)
         part = w.let(f"sdiv i64 %start, {words['grain']}")
-        self.copy = w.at(first, w.mul(part, w.add(own, aside)))
-        self.aside = w.at(self.copy, own)
+        own = w.at(w.at(first, words["shared"]), w.mul(part, words["own"]))
+        self.row_of_group = w.add(words["deep"], 1)
+        self.panel_size = w.mul(self.row_of_group, self.wide)
+        mine = w.sub(self.panels[1], self.panels[0])
+        staged = w.let(f"icmp ne i64 {words['shared']}, 0")
+        self.copies = w.select(
+            staged,
+            f"ptr {first}",
+            f"ptr {w.at(own, w.mul(w.mul(self.panels[0], self.panel_size), -1))}",
+        )
+        self.block_size = w.select(staged, f"i64 {w.mul(self.panel_size, self.count)}", "i64 0")
+        self.left = w.at(own, w.select(staged, "i64 0", f"i64 {w.mul(mine, self.panel_size)}"))
+        aside = w.at(w.at(self.left, words["packed"]), w.mul(self.panels[0], -self.wide))
+        there = w.at(words["c"], w.mul(self.top, words["c_row"]))
+        self.c = w.select(self.turned, f"ptr {aside}", f"ptr {there}")
+        columns = w.mul(mine, self.wide)
+        self.c_row = w.select(self.turned, f"i64 {columns}", f"i64 {words['c_row']}")
 
     def _find_bias(self) -> None:
         """The bias's memory, which is not looked for where there is none."""
@@ -268,111 +353,208 @@ class _Entry:
         w.when(self.has_bias, find)
         self.bias = w.let(f"load ptr, ptr {place}")
 
-    def _panel(self, p: str) -> None:
-        w, words = self.w, self.words
-        column = w.smaller(w.mul(p, self.wide), self.edge)
-        out = w.at(w.at(words["c"], w.mul(self.top, words["c_row"])), column)
-        plain = w.let(f"xor i1 {self.turned}, true")
-        wanted = w.let(f"and i1 {self.has_bias}, {plain}")
-        bias = w.select(wanted, f"ptr {w.at(self.bias, column)}", f"ptr {self.zeros}")
-        w.loop(0, words["k"], words["deep"], lambda i: self._block(i, column, bias, out))
-        w.when(self.turned, lambda: self._turn_out(column))
+    def _terms(self, i: str) -> str:
+        return self.w.smaller(self.words["deep"], self.w.sub(self.words["k"], i))
 
-    def _block(self, i: str, column: str, bias: str, out: str) -> None:
-        """Some terms of the sums of a panel; until the last ones the sums stand aside."""
+    def _bring(self, i: str, panels: tuple[str, str]) -> None:
+        """Panels of the right factor, from a term on, to where their rows are together."""
+        w, words = self.w, self.words
+        there, terms = w.at(words["b"], w.mul(i, words["b_row"])), self._terms(i)
+        to = w.at(self.copies, w.mul(w.let(f"sdiv i64 {i}, {words['deep']}"), self.block_size))
+        w.when(self.copied, lambda: self._copy_in(there, to, terms, panels))
+        w.when(self.turned_in, lambda: self._turn_in(there, to, terms, panels))
+
+    def _copy_in(self, there: str, to: str, terms: str, panels: tuple[str, str]) -> None:
         w, words, wide = self.w, self.words, self.wide
-        rest = w.sub(words["k"], i)
-        terms = w.smaller(words["deep"], rest)
-        there = w.at(words["b"], w.mul(column, words["b_column"]))
-        there = w.at(there, w.mul(i, words["b_row"]))
-        w.when(self.turned_in, lambda: self._turn_in(there, column, terms))
-        w.when(self.copied, lambda: self._copy_in(there, terms))
-        b = w.select(self.elsewhere, f"ptr {self.copy}", f"ptr {there}")
-        b_row = w.select(self.elsewhere, f"i64 {wide}", f"i64 {words['b_row']}")
-        begins = w.let(f"icmp eq i64 {i}, 0")
-        sums = w.select(begins, f"ptr {self.zeros}", f"ptr {self.aside}")
-        sums_row = w.select(begins, "i64 0", f"i64 {wide}")
-        unfinished = w.let(f"icmp slt i64 {terms}, {rest}")
-        bias = w.select(unfinished, f"ptr {self.zeros}", f"ptr {bias}")
-        aside = w.let(f"or i1 {self.turned}, {unfinished}")
-        c = w.select(aside, f"ptr {self.aside}", f"ptr {out}")
-        c_row = w.select(aside, f"i64 {wide}", f"i64 {words['c_row']}")
-        left = w.at(words["a"], w.mul(self.top, words["a_row"]))
-        left = w.at(left, w.mul(i, words["a_k"]))
+        whole = w.smaller(w.let(f"sdiv i64 {words['n']}, {wide}"), panels[1])
+        left = w.sub(words["n"], w.mul(whole, wide))
+        mask = w.lanes_below("0", w.let(f"and i64 {left}, {w.lanes - 1}"))
+        any_whole = w.let(f"icmp slt i64 {panels[0]}, {whole}")
+        any_part = w.let(f"icmp slt i64 {whole}, {panels[1]}")
 
-        def tiles(r: str) -> None:
-            rows = w.sub(self.rows, r)
-            self._lowest(
-                rows,
-                f"ptr {w.at(left, w.mul(r, words['a_row']))}, i64 {words['a_row']}, "
-                f"i64 {words['a_k']}, i64 {rows}, ptr {b}, i64 {b_row}, i64 {terms}, "
-                f"ptr {w.at(sums, w.mul(r, sums_row))}, i64 {sums_row}, ptr {bias}, "
-                f"ptr {w.at(c, w.mul(r, c_row))}, i64 {c_row}",
-                self.heights,
-            )
+        def row(j: str) -> None:
+            source = w.at(there, w.mul(j, words["b_row"]))
+            result = w.at(to, w.mul(j, wide))
 
-        w.loop(0, self.rows, self.heights[0], tiles)
+            def panel(p: str) -> None:
+                first, here = w.at(source, w.mul(p, wide)), w.at(result, w.mul(p, self.panel_size))
+                for v, value in enumerate(w.loads(first, self.vectors)):
+                    w.store(value, w.at(here, v * w.lanes))
 
-    def _lowest(self, left: str, arguments: str, heights: tuple[int, ...]) -> None:
-        """The lowest tile that has all rows that are left, or else the highest."""
-        w = self.w
-        call = f"call void @tile_{heights[0]}({arguments})"
-        if len(heights) == 1:
-            w.do(call)
-        else:
-            more = w.let(f"icmp sgt i64 {left}, {heights[1]}")
-            w.when(more, lambda: w.do(call), lambda: self._lowest(left, arguments, heights[1:]))
+            def part() -> None:
+                first = w.at(source, w.mul(whole, wide))
+                here = w.at(result, w.mul(whole, self.panel_size))
+                vectors = w.let(f"and i64 {left}, -{w.lanes}")
+                some = w.let(f"icmp sgt i64 {vectors}, 0")
 
-    def _copy_in(self, there: str, terms: str) -> None:
-        """A panel of the right factor, whose rows are then next to each other."""
-        w, words = self.w, self.words
+                def vector(v: str) -> None:
+                    w.store(w.load(w.at(first, v)), w.at(here, v))
 
-        def row(i: str) -> None:
-            source = w.at(there, w.mul(i, words["b_row"]))
-            to = w.at(self.copy, w.mul(i, self.wide))
-            for v in range(VECTORS):
-                w.store(w.load(w.at(source, v * w.lanes)), w.at(to, v * w.lanes))
+                w.when(some, lambda: w.loop(0, vectors, w.lanes, vector))
+                value = w.load_masked(w.at(first, vectors), mask)
+                w.store(value, w.at(here, vectors))
+
+            w.when(any_whole, lambda: w.loop(panels[0], whole, 1, panel))
+            w.when(any_part, part)
 
         w.loop(0, terms, 1, row)
 
-    def _turn_in(self, there: str, column: str, terms: str) -> None:
+    def _turn_in(self, there: str, to: str, terms: str, panels: tuple[str, str]) -> None:
         """Squares of the transposed right factor; the last ones overlap."""
         w, words = self.w, self.words
         edge = w.sub(terms, w.lanes)
-        last = w.sub(w.sub(words["n"], column), 1)
 
-        def squares(i: str) -> None:
-            i = w.smaller(i, edge)
-            to = w.at(self.copy, w.mul(i, self.wide))
-            for v in range(VECTORS):
-                first = w.smaller(v * w.lanes, last)
-                source = w.at(w.at(there, w.mul(first, words["b_column"])), i)
-                w.do(
-                    f"call void @turn(ptr {source}, i64 {words['b_column']}, "
-                    f"i64 {w.sub(last, first)}, ptr {w.at(to, v * w.lanes)}, i64 {self.wide}, "
-                    f"i64 {w.lanes}, ptr {self.zeros})"
+        def panel(p: str) -> None:
+            column = w.mul(p, self.wide)
+            source = w.at(there, w.mul(column, words["b_column"]))
+            result = w.at(to, w.mul(p, self.panel_size))
+            last = w.sub(w.sub(words["n"], column), 1)
+
+            def squares(i: str) -> None:
+                i = w.smaller(i, edge)
+                here = w.at(result, w.mul(i, self.wide))
+
+                def square(v: str) -> None:
+                    at = w.at(w.at(source, w.mul(v, words["b_column"])), i)
+                    w.do(
+                        f"call void @turn(ptr {at}, i64 {words['b_column']}, "
+                        f"i64 {w.sub(last, v)}, ptr {w.at(here, v)}, "
+                        f"i64 {self.wide}, i64 {w.lanes}, ptr {self.zeros})"
+                    )
+
+                w.loop(0, columns, w.lanes, square)
+
+            columns = w.smaller(self.wide, w.add(last, 1))
+            w.loop(0, terms, w.lanes, squares)
+
+        w.loop(*panels, 1, panel)
+
+    def _pack(self, source: str, rows: str, terms: str) -> None:
+        """A group of rows, term by term, of a left factor whose columns are contiguous."""
+        w = self.w
+        pieces = range(0, GROUP, w.lanes)
+        masks = [w.lanes_below(str(v), rows) for v in pieces]
+
+        def term(j: str) -> None:
+            there = w.at(source, w.mul(j, self.words["a_k"]))
+            here = w.at(self.left, w.mul(j, GROUP))
+            for v, mask in zip(pieces, masks, strict=True):
+                w.store(w.load_masked(w.at(there, v), mask), w.at(here, v))
+
+        w.loop(0, terms, 1, term)
+
+    def _block(self, i: str) -> None:
+        """Some terms of all sums; later ones are added to what is there."""
+        w, words, wide = self.w, self.words, self.wide
+        terms = self._terms(i)
+        left = w.at(words["a"], w.mul(self.top, words["a_row"]))
+        left = w.at(left, w.mul(i, words["a_k"]))
+        alone = w.let(f"icmp eq i64 {words['stage']}, {ALONE}")
+        w.when(alone, lambda: self._bring(i, self.panels))
+        elsewhere = w.let(f"or i1 {self.turned_in}, {self.copied}")
+        there = w.at(words["b"], w.mul(i, words["b_row"]))
+        here = w.at(self.copies, w.mul(w.let(f"sdiv i64 {i}, {words['deep']}"), self.block_size))
+        right = w.select(elsewhere, f"ptr {here}", f"ptr {there}")
+        apart = w.select(elsewhere, f"i64 {self.panel_size}", f"i64 {wide}")
+        b_row = w.select(elsewhere, f"i64 {wide}", f"i64 {words['b_row']}")
+
+        begins = w.let(f"icmp eq i64 {i}, 0")
+        sums = w.select(begins, f"ptr {self.zeros}", f"ptr {self.c}")
+        sums_row = w.select(begins, "i64 0", f"i64 {self.c_row}")
+        sums_wide = w.select(begins, "i64 0", f"i64 {wide}")
+        plain = w.let(f"xor i1 {self.turned}, true")
+        ends = w.let(f"icmp sge i64 {w.add(i, terms)}, {words['k']}")
+        biased = w.let(f"and i1 {self.has_bias}, {w.let(f'and i1 {ends}, {plain}')}")
+        bias = w.select(biased, f"ptr {self.bias}", f"ptr {self.zeros}")
+        bias_wide = w.select(biased, f"i64 {wide}", "i64 0")
+        whole = w.mul(w.let(f"sdiv i64 {w.add(words['n'], w.lanes - 1)}, {w.lanes}"), w.lanes)
+        end = w.select(self.turned, f"i64 {whole}", f"i64 {words['n']}")
+
+        a_row = w.select(self.packed, "i64 1", f"i64 {words['a_row']}")
+        a_k = w.select(self.packed, f"i64 {GROUP}", f"i64 {words['a_k']}")
+        across = w.let(f"icmp eq i64 {a_row}, 1")
+        following = w.mul(a_row, HEIGHTS[0])  # rows; if they are together, line by line
+        ahead = w.select(across, f"i64 {w.mul(a_k, AHEAD)}", f"i64 {following}")
+        ahead_k = w.select(across, f"i64 {a_k}", f"i64 {HEIGHTS[0]}")
+
+        def tile(r: str, a: str, rows: str) -> None:
+            sums_r, c_r = w.at(sums, w.mul(r, sums_row)), w.at(self.c, w.mul(r, self.c_row))
+
+            def panel(p: str) -> None:
+                column = w.mul(p, wide)
+                wanted = w.sub(end, column)
+                self._call(
+                    rows,
+                    wanted,
+                    f"ptr {a}, i64 {a_row}, i64 {a_k}, i64 {rows}, "
+                    f"ptr {w.at(right, w.mul(p, apart))}, i64 {b_row}, i64 {terms}, "
+                    f"ptr {w.at(sums_r, w.mul(p, sums_wide))}, i64 {sums_row}, "
+                    f"ptr {w.at(bias, w.mul(p, bias_wide))}, ptr {w.at(c_r, column)}, "
+                    f"i64 {self.c_row}, i64 {wanted}, ptr {w.at(a, ahead)}, i64 {ahead_k}",
                 )
 
-        w.loop(0, terms, w.lanes, squares)
+            w.loop(*self.panels, 1, panel)
 
-    def _turn_out(self, column: str) -> None:
-        """The panel of the result, which stands aside, turned to where it belongs."""
+        def group(r: str) -> None:
+            rows = w.smaller(GROUP, w.sub(self.rows, r))
+            there = w.at(left, w.mul(r, words["a_row"]))
+            w.when(self.packed, lambda: self._pack(there, rows, terms))
+            a = w.select(self.packed, f"ptr {self.left}", f"ptr {there}")
+            w.loop(
+                0,
+                rows,
+                HEIGHTS[0],
+                lambda j: tile(w.add(r, j), w.at(a, w.mul(j, a_row)), w.sub(rows, j)),
+            )
+
+        w.loop(0, self.rows, GROUP, group)
+
+    def _call(self, rows: str, wanted: str, arguments: str) -> None:
+        """The smallest tile that has all rows and columns that are left, or else the largest."""
+        w = self.w
+
+        def narrow(vectors: int) -> None:
+            call = f"call void @tile_{HEIGHTS[0]}_{vectors}({arguments})"
+            if vectors == 1:
+                w.do(call)
+            else:
+                more = w.let(f"icmp sgt i64 {wanted}, {(vectors - 1) * w.lanes}")
+                w.when(more, lambda: w.do(call), lambda: narrow(vectors - 1))
+
+        def low(heights: tuple[int, ...]) -> None:
+            call = f"call void @tile_{heights[0]}_{self.vectors}({arguments})"
+            if len(heights) == 1:
+                w.do(call)
+            else:
+                more = w.let(f"icmp sgt i64 {rows}, {heights[1]}")
+                w.when(more, lambda: w.do(call), lambda: low(heights[1:]))
+
+        full = w.let(f"icmp sgt i64 {wanted}, {(self.vectors - 1) * w.lanes}")
+        w.when(full, lambda: low(HEIGHTS), lambda: narrow(self.vectors - 1))
+
+    def _turn_out(self, p: str) -> None:
+        """A panel of the result, which stands aside, turned to where it belongs."""
         w, words = self.w, self.words
+        column = w.mul(p, self.wide)
         edge = w.sub(self.rows, w.lanes)
         wanted = w.sub(words["n"], column)
+        columns = w.smaller(self.wide, wanted)
 
         def squares(r: str) -> None:
             r = w.smaller(r, edge)
             row = w.add(self.top, r)
             bias = w.select(self.has_bias, f"ptr {w.at(self.bias, row)}", f"ptr {self.zeros}")
-            source = w.at(self.aside, w.mul(r, self.wide))
-            for v in range(VECTORS):
-                to = w.at(w.at(words["c"], w.mul(w.add(column, v * w.lanes), words["c_row"])), row)
+            source = w.at(w.at(self.c, w.mul(r, self.c_row)), column)
+
+            def square(v: str) -> None:
+                to = w.at(w.at(words["c"], w.mul(w.add(column, v), words["c_row"])), row)
                 w.do(
-                    f"call void @turn(ptr {w.at(source, v * w.lanes)}, i64 {self.wide}, "
-                    f"i64 {w.lanes}, ptr {to}, i64 {words['c_row']}, "
-                    f"i64 {w.sub(wanted, v * w.lanes)}, ptr {bias})"
+                    f"call void @turn(ptr {w.at(source, v)}, i64 {self.c_row}, "
+                    f"i64 {w.sub(self.rows, 1)}, ptr {to}, i64 {words['c_row']}, "
+                    f"i64 {w.sub(wanted, v)}, ptr {bias})"
                 )
+
+            w.loop(0, columns, w.lanes, square)
 
         w.loop(0, self.rows, w.lanes, squares)
 

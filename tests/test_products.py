@@ -42,6 +42,23 @@ def test_products_are_numpy_s(shape, dtype):
     np.testing.assert_allclose(products.dot(a, b, bias), products.dot(a, b) + bias, rtol=1e-6)
 
 
+# By rows with a right factor that is copied first, and by panels; several blocks of terms.
+@pytest.mark.parametrize("shape", [(530, 1030, 70), (1100, 70, 1090), (90, 650, 1100)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_products_are_numpy_s(shape, dtype):
+    m, k, n = shape
+    random = np.random.default_rng(0)
+    a, b, bias = (random.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (n,)))
+    expected = a.astype("f8") @ b.astype("f8")
+    for left in LAYOUTS.values():
+        for right in LAYOUTS.values():
+            got = products.dot(left(a), right(b))
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6 * k)
+    got = products.dot(a, b, bias)
+    np.testing.assert_allclose(got, expected + bias, rtol=1e-4, atol=1e-6 * k)
+    assert (products.dot(a, b, bias) == got).all()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [(7,), (1,), (3, 5), (1, 1), (2, 2, 3)])
 def test_products_of_batches_are_numpy_s(dtype, batch):
