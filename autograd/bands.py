@@ -166,7 +166,7 @@ def _along_planes(x: Array, rows: Band | None, row: Band | None) -> Array:
             x = _by_taps(x.swapaxes(-1, -2), rows).swapaxes(-1, -2)
         return x if row is None else _by_taps(x, row)
 
-    loop = _band_loop(x.dtype.name)
+    loop = _band_loop(kernels.name_of(x.dtype))
     x = np.ascontiguousarray(x)
     sides = [*_described(rows, x.dtype), *_described(row, x.dtype)]
     grain = max(1, 2 * GRAIN * planes // (x.size + out.size))

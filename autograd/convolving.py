@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import assembly, direct, direct_weight, image_rows, microkernels
+from . import assembly, direct, direct_weight, image_rows, kernels, microkernels
 from .windows import Window, columns, images
 
 __all__ = ["convolution", "convolution_input", "convolution_weight", "of_channels"]
@@ -105,7 +105,7 @@ def convolution_weight(
         found = direct_weight.convolution_weight(
             _in_plane(x), _in_plane(y), _pair(kernel), settings
         )
-        few = direct_weight.are_few(x.dtype.name, f // groups)
+        few = direct_weight.are_few(kernels.name_of(x.dtype), f // groups)
         if not few or np.isfinite(found).all():
             return found.reshape(f, c // groups, *kernel)
         # Few filters are computed over the padding too, as zero times what is there.
@@ -131,7 +131,8 @@ def of_channels(x: Array) -> Array:
 def _totals(x: Array) -> Array | None:
     """The sums of rows, shared by threads; None where NumPy had better compute them."""
     rows, size = x.shape
-    if x.size < WORTH_COMPILING or not 4 * assembly.lanes(x.dtype.name) <= size < 1 << 31:
+    lanes = assembly.lanes(kernels.name_of(x.dtype))
+    if x.size < WORTH_COMPILING or not 4 * lanes <= size < 1 << 31:
         return None
     out = np.empty(rows, x.dtype)
     done = image_rows.run(image_rows.totals, (np.ascontiguousarray(x), out), (size,), rows)
@@ -150,12 +151,10 @@ def _parts(x: Array, window: Window, places: Sizes) -> list[slice]:
 
 def _is_direct(a: Array, b: Array, products: int) -> bool:
     """Whether a product of this size goes to the kernels."""
-    return (
-        products >= WORTH_COMPILING
-        and a.ndim < 5
-        and a.dtype == b.dtype
-        and microkernels.are_here(a.dtype.name, assembly.lanes(a.dtype.name))
-    )
+    if products < WORTH_COMPILING or a.ndim > 4 or a.dtype != b.dtype:
+        return False
+    dtype = kernels.name_of(a.dtype)
+    return microkernels.are_here(dtype, assembly.lanes(dtype))
 
 
 def _in_plane(a: Array) -> Array:

@@ -183,7 +183,7 @@ def slide(
     """
     sets = sets or ((down.taps, across.taps),)
     groups, filters = w[0].shape[:2]
-    dtype = x.dtype.name
+    dtype = kernels.name_of(x.dtype)
     channels = x.shape[1] // groups
     count = len(x) * groups
     wide = across.places + across.reach
@@ -467,7 +467,7 @@ def _interleave(out: Array, made: Array, starts: Array, stride: Sizes) -> None:
     flat, into = (a.reshape(planes, *a.shape[2:]) for a in (made, out))
     grain = max(1, WORTH_COMPILING * planes // out.size)
     arguments = (flat, into, starts, *stride)
-    kernels.launch(_weave(out.dtype.name), arguments, planes, grain, (1, 1, 0, 0, 0))
+    kernels.launch(_weave(kernels.name_of(out.dtype)), arguments, planes, grain, (1, 1, 0, 0, 0))
 
 
 WORTH_COMPILING = 1 << 16  # elements

@@ -62,7 +62,7 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
 
     Shape: ``(N, G · C, H, W), (N, G · F, places, places) → (G, F, C · taps)``
     """
-    dtype = x.dtype.name
+    dtype = kernels.name_of(x.dtype)
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
     if are_few(dtype, filters):
@@ -199,7 +199,7 @@ def are_few(dtype: str, filters: int) -> bool:
 
 def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     """`weigh` for few filters in a group: a product of images for each filter and tap."""
-    dtype = x.dtype.name
+    dtype = kernels.name_of(x.dtype)
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
     where = layout(channels, down, across, ((down.taps, across.taps),), Tile(n, ALONE, 1), 1)

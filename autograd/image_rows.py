@@ -36,7 +36,7 @@ def run(loop: Loop, arrays: Sequence[Array], numbers: Sequence[int], rows: int) 
 
     The arrays are contiguous, and of one type.
     """
-    dtype, crew = arrays[0].dtype.name, kernels.crew()
+    dtype, crew = kernels.name_of(arrays[0].dtype), kernels.crew()
     lanes = assembly.lanes(dtype)
     entry = loop(dtype, lanes) if lanes and crew is not None else None
     if entry is None or crew is None:

@@ -132,7 +132,9 @@ def _largest_compiled(x: Array, planes: int, windows: tuple[Windows, ...]) -> tu
     depth, rows, row = deep
     even = row.stride and depth.size == rows.step == row.step == 1
     plain = even and rows.size * row.size <= UNROLLED
-    loop = _largest_loop(x.dtype.name, *((rows.size, row.size, row.stride) if plain else (0, 0, 0)))
+    loop = _largest_loop(
+        kernels.name_of(x.dtype), *((rows.size, row.size, row.stride) if plain else (0, 0, 0))
+    )
     whole = np.array(row.whole)
     grain = max(1, GRAIN * planes // x.size)
     given = (x, *inner[1:], *ends, steps, whole, out, places)
@@ -216,7 +218,7 @@ def put_in_planes(g: Array, places: Array, shape: Shape, axes: int) -> Array:
         return out
 
     out = np.empty((planes, inner), g.dtype)
-    loop = _put_loop(g.dtype.name)
+    loop = _put_loop(kernels.name_of(g.dtype))
     g, places = np.ascontiguousarray(g), np.ascontiguousarray(places)
     grain = max(1, GRAIN // inner)
     kernels.launch(loop, (g, places, out), planes, grain)

@@ -284,7 +284,7 @@ def plus_bias(out: Array, bias: Array) -> Step | None:
 
     Shape: ``out (links, m, n)``, ``bias (m,)``, both contiguous
     """
-    dtype = out.dtype.name
+    dtype = kernels.name_of(out.dtype)
     lanes = assembly.lanes(dtype)
     entry = image_rows.biased(dtype, lanes) if 0 < lanes <= out.shape[2] else None
     if entry is None:

@@ -90,7 +90,7 @@ def correlate(
 
     Shape: ``(N, C, H, W), (F, C, 3, 3) → (N, F, *places)``
     """
-    dtype, kind = x.dtype.name, x.dtype
+    dtype, kind = kernels.name_of(x.dtype), x.dtype
     lanes, crew = assembly.lanes(dtype), kernels.crew()
     entry = _entry(dtype, lanes) if lanes and crew is not None else None
     if entry is None or crew is None:

@@ -60,9 +60,9 @@ def weigh(x: Array, y: Array, padding: Sizes) -> Array | None:
     Shape: ``(N, C, H, W), (N, F, places, places) → (F, C, 3, 3)``
     """
     kind = x.dtype
-    lanes = assembly.lanes(kind.name)
+    lanes = assembly.lanes(kernels.name_of(kind))
     crew = kernels.crew()
-    entry = _entry(kind.name, lanes) if lanes and crew is not None else None
+    entry = _entry(kernels.name_of(kind), lanes) if lanes and crew is not None else None
     if entry is None or crew is None:
         return None
     count, channels, down, across = x.shape

@@ -83,7 +83,9 @@ def squared_distance(x: Array, y: Array) -> Any:
     blocks = [a.reshape(-1)[: count * BLOCK].reshape(count, BLOCK) for a in (x, y)]
     rest = x.reshape(-1)[count * BLOCK :] - y.reshape(-1)[count * BLOCK :]
     totals = np.empty(count, x.dtype)
-    kernels.launch(_squared_distance(x.dtype.name), [*blocks, totals], count, large.GRAIN // BLOCK)
+    kernels.launch(
+        _squared_distance(kernels.name_of(x.dtype)), [*blocks, totals], count, large.GRAIN // BLOCK
+    )
     return np.add.reduce(totals) + np.dot(rest, rest)
 
 

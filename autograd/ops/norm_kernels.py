@@ -122,7 +122,7 @@ def norm_rows_back(parts, g, x, weight, mean, var, eps, centred, length, d_x, d_
 def forward_of_rows(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
     """The output of a normalisation of rows, the means and the variances."""
     rows, width = plan.view
-    kernel = _compiled(norm_rows, x.dtype.name, "p r2 r1 r1 f i w1 w1 w2")
+    kernel = _compiled(norm_rows, kernels.name_of(x.dtype), "p r2 r1 r1 f i w1 w1 w2")
     x2 = flat(x, plan.view)
     given = x2, flat(weight, (width,)), flat(bias, (width,)), x.dtype.type(plan.eps), plan.centred
     mean, var, out = np.empty(rows, x.dtype), np.empty(rows, x.dtype), np.empty_like(x2)
@@ -135,7 +135,7 @@ def backward_of_rows(
 ) -> tuple[Array, Array, Array]:
     """The derivatives of a normalisation of rows by input, weight and bias."""
     rows, width = plan.view
-    kernel = _compiled(norm_rows_back, x.dtype.name, "p r2 r2 r1 r1 r1 f i i w2 w2 w2")
+    kernel = _compiled(norm_rows_back, kernels.name_of(x.dtype), "p r2 r2 r1 r1 r1 f i i w2 w2 w2")
     given = (flat(g, plan.view), flat(x, plan.view), flat(weight, (width,)), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), plan.centred)  # fmt: skip
     d_x = np.empty(x.shape, x.dtype)
@@ -235,7 +235,7 @@ def _runs(plan: Plan) -> tuple[tuple[int, int, int], int, int, bool]:
 def forward_of_runs(x: Array, weight: Array, bias: Array, plan: Plan) -> tuple[Array, ...]:
     """The output of a normalisation of channels or groups, the means and the variances."""
     shape, pieces, groups, by_channel = _runs(plan)
-    kernel = _compiled(norm_runs, x.dtype.name, "p r3 r2 r2 f i i w1 w1 w3")
+    kernel = _compiled(norm_runs, kernels.name_of(x.dtype), "p r3 r2 r2 f i i w1 w1 w3")
     x3, weights = flat(x, shape), (groups, shape[1])
     given = (x3, flat(weight, weights), flat(bias, weights), x.dtype.type(plan.eps), groups,
              by_channel)  # fmt: skip
@@ -250,7 +250,7 @@ def backward_of_runs(
 ) -> tuple[Array, Array, Array]:
     """The derivatives of a normalisation of channels or groups by input, weight and bias."""
     shape, pieces, groups, by_channel = _runs(plan)
-    kernel = _compiled(norm_runs_back, x.dtype.name, "p r3 r3 r2 r1 r1 f i i w3 w2 w2")
+    kernel = _compiled(norm_runs_back, kernels.name_of(x.dtype), "p r3 r3 r2 r1 r1 f i i w3 w2 w2")
     given = (flat(g, shape), flat(x, shape), flat(weight, (groups, shape[1])), mean.ravel(),
              var.ravel(), x.dtype.type(plan.eps), groups, by_channel)  # fmt: skip
     d_x = np.empty(x.shape, x.dtype)
@@ -330,7 +330,7 @@ def forward_of_columns(x: Array, weight: Array, bias: Array, plan: Plan) -> tupl
     x = np.ascontiguousarray(x)
     x2 = x.reshape(n, width)
     means, squares = np.zeros((2, parts, width), x.dtype)
-    kernel = _compiled(column_moments, x.dtype.name, "p r2 i w2 w2")
+    kernel = _compiled(column_moments, kernels.name_of(x.dtype), "p r2 i w2 w2")
     kernels.launch_pieces(kernel, parts, x2, length, means, squares)
     count = np.full((parts, 1), float(length))
     count[-1] = n - (parts - 1) * length
@@ -347,7 +347,7 @@ def line_of_columns(x: Array, mean: Array, factor: Array, shift: Array, plan: Pl
     """``(x - mean) · factor + shift`` with numbers of their own for each channel."""
     x2 = flat(x, _matrix(plan)[:2])
     out = np.empty(x.shape, x.dtype)
-    kernel = _compiled(column_lines, x.dtype.name, "r2 r1 r1 r1 w2")
+    kernel = _compiled(column_lines, kernels.name_of(x.dtype), "r2 r1 r1 r1 w2")
     _by_row(
         kernel,
         1,
@@ -365,7 +365,7 @@ def sums_of_columns(
     n, width, length = _matrix(plan)
     parts = -(-n // length)
     sums = np.zeros((2, parts, width), x.dtype)
-    kernel = _compiled(column_products, x.dtype.name, "p r2 r2 r1 i w2 w2")
+    kernel = _compiled(column_products, kernels.name_of(x.dtype), "p r2 r2 r1 i w2 w2")
     given = flat(g, (n, width)), flat(x, (n, width)), _stretched(mean, plan, x.dtype)
     kernels.launch_pieces(kernel, parts, *given, length, *sums)
     totals = np.add.reduce(sums, 1, "float64").reshape(2, *plan.view[1:]).sum(2)
@@ -381,7 +381,7 @@ def backward_of_columns(
     d_bias, d_weight = sums_of_columns(g, x, mean, scale, plan)
     each = mean, d_weight * scale / plan.shared, d_bias / plan.shared, weight.reshape(-1) * scale
     d_x = np.empty(x.shape, x.dtype)
-    kernel = _compiled(column_slopes, x.dtype.name, "r2 r2 r1 r1 r1 r1 w2")
+    kernel = _compiled(column_slopes, kernels.name_of(x.dtype), "r2 r2 r1 r1 r1 r1 w2")
     given = flat(g, (n, width)), flat(x, (n, width))
     _by_row(kernel, 2, *given, *(_stretched(a, plan, x.dtype) for a in each), d_x.reshape(n, width))
     return d_x, d_weight, d_bias
