@@ -11,6 +11,8 @@ from functools import cache
 
 import numpy as np
 
+from . import processor
+
 __all__ = ["Writer", "lanes"]
 
 
@@ -19,14 +21,12 @@ def lanes(dtype: str) -> int:
     """How many numbers a vector of this processor has; 0 where there is no fast path."""
     if dtype not in ("float32", "float64") or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return 0
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
+    features = processor.features()
+    if "avx512f" in features:
         width = 64
-    elif features.get("avx2") and features.get("fma"):
+    elif {"avx2", "fma"} <= features:
         width = 32
-    elif features.get("neon"):
+    elif "neon" in features:
         width = 16
     else:
         return 0

@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from . import processor
+
 __all__ = ["Pickled", "cache_folder", "makers", "read", "text_of", "wanted_folder", "write"]
 
 
@@ -110,18 +112,17 @@ class Pickled:
 @lru_cache(maxsize=1)
 def makers() -> str:
     """Everything a compiled kernel depends on beside its source."""
-    import llvmlite.binding as llvm
-
-    features = ",".join(sorted(k for k, v in llvm.get_host_cpu_features().items() if v))
-    cpu = f"{llvm.get_host_cpu_name()} {features} {os.environ.get('NUMBA_CPU_NAME', '')}"
-    numba = Path(find_spec("numba").origin).with_name("_version.py")  # type: ignore[union-attr,arg-type]
-    versions = f"{sys.version} {np.__version__} {numba.read_text()} {llvm.llvm_version_info}"
+    cpu = f"{processor.described()} {os.environ.get('NUMBA_CPU_NAME', '')}"
+    tools = (Path(find_spec(name).origin) for name in ("numba", "llvmlite"))  # type: ignore[union-attr,arg-type]
+    versions = (
+        f"{sys.version} {np.__version__} {[text_of(t.with_name('_version.py')) for t in tools]}"
+    )
     here = Path(__file__)
-    files = ("cache", "kernels", "lowering", "machine", "polynomials")
+    files = ("cache", "kernels", "linker", "lowering", "machine", "polynomials")
     ours = text_of(*(str(here.with_name(f"{name}.py")) for name in files))
     return f"{versions} {platform.platform()} {cpu} {ours}"
 
 
-def text_of(*files: str) -> str:
+def text_of(*files: str | Path) -> str:
     """The text of files, one after the other."""
     return "".join(Path(file).read_text("utf-8") for file in files)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import platform
 import queue
 import sys
 import threading
@@ -100,18 +101,32 @@ def name_of(dtype: np.dtype[Any]) -> str:
 
 
 def written(name: str, key: tuple[Any, ...], text: Callable[[], str], source: str) -> int | None:
-    """Where the ``entry`` of a kernel in LLVM's language is; it comes from disk where it is known.
+    """Where the ``entry`` of a kernel in LLVM's language is; see `functions`."""
+    found = functions(name, key, text, source, ("entry",))
+    return found[0] if found else None
 
-    ``text`` makes its text, of which the file ``source`` and the ``key`` decide everything.  None
-    where code cannot be loaded.  Files are read: callers remember the answer.
+
+def functions(
+    name: str,
+    key: tuple[Any, ...],
+    text: Callable[[], str],
+    source: str,
+    names: Sequence[str],
+    outside: Sequence[str] = (),
+) -> Sequence[int] | None:
+    """Where functions in LLVM's language are; they come from disk where they are known.
+
+    ``text`` makes their text, of which the file ``source`` and the ``key`` decide everything; they
+    call those of the C library that are ``outside``.  None where code cannot be loaded.  Files are
+    read: callers remember the answer.
     """
     path, found = _kept(cache_folder(), name, (text_of(source, assembly.__file__), repr(key)))
     if not found:
-        payload = machine.assemble(text())
+        payload = machine.assemble(text(), names, outside)
         if path is not None:
             write(path, payload)
         found = machine.load(payload)
-    return found.address if found else None
+    return found.addresses if found else None
 
 
 def _kept(folder: Path | None, name: str, parts: Sequence[str]) -> tuple[Path | None, Any]:
@@ -295,8 +310,11 @@ def launch_pieces(kernel: Callable[..., Any], total: int, *arguments: Any) -> No
 @cache
 def crew() -> machine.Crew | None:
     """The threads that `launch` shares with; None where only `share` has some."""
+    kind = platform.machine()
     with _hiring:
-        return machine.crew()
+        found = functions("crew", (kind,), lambda: machine.pool(kind), machine.__file__,
+                          ("run", "serve"), ("sched_yield",))  # fmt: skip
+        return machine.Crew(*found) if found else None
 
 
 def _hire(count: int) -> None:

@@ -23,14 +23,16 @@ import json
 import struct
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Crew", "Machine", "load", "pack"]
+from .linker import linked
+
+__all__ = ["Crew", "Machine", "assemble", "load", "pack", "pool"]
 
 Array = np.ndarray[Any, Any]
 ndarray = np.ndarray
@@ -88,7 +90,7 @@ def pack(lowered: Any, wide: bool = False) -> bytes | None:
     outside = {n for n in outside if not n.startswith("llvm.")}
     if not outside <= CALLABLE:
         return None
-    facts = {"kinds": kinds, "outside": sorted(outside)}
+    facts = {"kinds": kinds, "outside": sorted(outside), "names": ["entry"]}
     return json.dumps(facts).encode() + b"\n" + machine.emit_object(module)  # type: ignore[no-any-return]
 
 
@@ -241,36 +243,22 @@ def _target() -> Any:
     )  # fmt: skip
 
 
-def _introduced(name: str) -> bool:
-    """Tell the linker where a function of the C library is; whether there is one."""
-    import llvmlite.binding as llvm
-
+def _outside(name: str) -> int | None:
+    """Where a function of the C library is; None if there is none."""
     for library in (None, "libm.so.6"):
         try:
             function = getattr(ctypes.CDLL(library), name)
         except (OSError, AttributeError):
             continue
-        llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-        return True
-    return False
+        return ctypes.cast(function, ctypes.c_void_p).value
+    return None
 
 
-def assembled(text: str, names: list[str]) -> list[int]:
-    """Where functions are that are written in LLVM's language."""
+def assemble(text: str, names: Sequence[str] = ("entry",), outside: Sequence[str] = ()) -> bytes:
+    """What `load` takes: the object code of functions that are written in LLVM's language."""
     import llvmlite.binding as llvm
 
-    machine = _target()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
-    engine.finalize_object()
-    _engines.append(engine)
-    return [engine.get_function_address(name) for name in names]
-
-
-def assemble(text: str) -> bytes:
-    """What `load` takes: the object code of an ``entry`` that is written in LLVM's language."""
-    import llvmlite.binding as llvm
-
-    facts: dict[str, list[Any]] = {"kinds": [], "outside": []}  # its table is its caller's
+    facts = {"kinds": [], "outside": outside, "names": names}  # a table is its caller's
     code = _target().emit_object(llvm.parse_assembly(text))
     return json.dumps(facts).encode() + b"\n" + code  # type: ignore[no-any-return]
 
@@ -279,26 +267,35 @@ _engines: list[Any] = []  # what they loaded lives as long as they do
 
 
 def load(content: bytes) -> Machine | None:
-    """The kernel that `pack` made; None where it cannot run here."""
-    import llvmlite.binding as llvm
-
+    """The kernel that `pack` or `assemble` made; None where it cannot run here."""
     if not _probed():
         return None
     head, _, code = content.partition(b"\n")
     facts = json.loads(head)
-    machine = _target()
-    if not all(_introduced(name) for name in facts["outside"]):
+    outside = {name: _outside(name) for name in facts["outside"]}
+    known = {name: where for name, where in outside.items() if where}
+    if len(known) < len(outside):
         return None
+    found = linked(code, known) or _linked_by_llvm(code, known, facts["names"])
+    addresses = [found.get(name, 0) for name in facts["names"]]
+    return Machine(addresses, facts["kinds"]) if all(addresses) else None
+
+
+def _linked_by_llvm(
+    code: bytes, outside: Mapping[str, int], names: Sequence[str]
+) -> dict[str, int]:
+    import llvmlite.binding as llvm
+
+    machine = _target()
+    for name, where in outside.items():
+        llvm.add_symbol(name, where)
     empty = llvm.parse_assembly("")
     empty.triple = machine.triple
     engine = llvm.create_mcjit_compiler(empty, machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    address = engine.get_function_address("entry")
-    if not address:
-        return None
     _engines.append(engine)
-    return Machine(address, facts["kinds"])
+    return {name: engine.get_function_address(name) for name in names}
 
 
 ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
@@ -307,8 +304,9 @@ ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int64, ctypes.c
 class Machine:
     """A kernel as machine code: called as the function that it was made of."""
 
-    def __init__(self, address: int, kinds: list[Any]):
-        self.address = address
+    def __init__(self, addresses: Sequence[int], kinds: list[Any]):
+        self.addresses = addresses  # of its functions; the first one is its entry
+        self.address = address = addresses[0]
         self.kinds = [np.dtype(k[0]) if isinstance(k, list) else None for k in kinds]
         self._template = (
             [] if None in self.kinds else [w for k in self.kinds for w in (0, id(k), 0)]
@@ -473,29 +471,26 @@ sleep:
 """
 
 
-def _pool(triple: str) -> str:
-    """The text of the pool, with this processor's way to wait a little."""
+def pool(processor: str) -> str:
+    """The text of `run` and `serve`, with this kind of processor's way to wait a little."""
     for start, name, type_, value in (
         ("x86_64", "llvm.x86.sse2.pause", "", ""),
         ("aarch64", "llvm.aarch64.hint", "i32", "i32 1"),
         ("arm64", "llvm.aarch64.hint", "i32", "i32 1"),
     ):
-        if triple.startswith(start):
+        if processor.startswith(start):
             text = POOL.replace("PAUSE", f"call void @{name}({value})")
             return f"declare void @{name}({type_})\n{text}"
     return POOL.replace("PAUSE", "fence seq_cst")
 
 
-def crew() -> Crew | None:
-    """Threads for this process; None where they cannot be had."""
-    return Crew() if _probed() and _introduced("sched_yield") else None
-
-
 class Crew:
-    """Threads that share the parts of a kernel's work with whoever calls it."""
+    """Threads that share the parts of a kernel's work with whoever calls it.
 
-    def __init__(self) -> None:
-        run, serve = assembled(_pool(_target().triple), ["run", "serve"])
+    ``run`` and ``serve`` are the functions of `pool`.
+    """
+
+    def __init__(self, run: int, serve: int) -> None:
         memory = np.zeros(11 * 8, np.int64)
         self._state = memory[-memory.ctypes.data % 64 // 8 :]
         where = self._state.ctypes.data

@@ -366,10 +366,10 @@ class _Blas:
         self.functions = {k: ctypes.cast(f, ctypes.c_void_p).value for k, f in names.items()}
         self.set = library.scipy_openblas_set_num_threads64_
         self.get = library.scipy_openblas_get_num_threads64_
-        types = "float", "double"
-        text = "".join(_text(PART, 17, t) + _text(EACH, 20, t) for t in types)
-        entries = [f"{name}_{t}" for name in ("part", "each") for t in types]
-        found = machine.assembled(text + CHAIN, [*entries, "chain"])
+        entries = [f"{name}_{t}" for name in ("part", "each") for t in TYPES]
+        found = kernels.functions("products", (), _entries, __file__, [*entries, "chain"])
+        if found is None:
+            raise OSError("no code can be loaded")
         self.parts, self.each, self.chain = found[:2], found[2:4], found[4]
         self.crew = crew
         self._counting = threading.Lock()
@@ -391,6 +391,13 @@ class _Blas:
                 self._running -= 1
                 if not self._running and self._threads > 1:
                     self.set(self._threads)
+
+
+TYPES = "float", "double"  # of LLVM
+
+
+def _entries() -> str:
+    return "".join(_text(PART, 17, t) + _text(EACH, 20, t) for t in TYPES) + CHAIN
 
 
 def _text(entry: str, words: int, type_: str) -> str:

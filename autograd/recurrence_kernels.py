@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import kernels, machine, recurrence_cells, version
+from . import kernels, machine, processor, recurrence_cells, version
 from .cache import text_of
 
 Array = np.ndarray[Any, Any]
@@ -50,12 +50,10 @@ class Shape(NamedTuple):
 @lru_cache(maxsize=1)
 def _shape() -> Shape:
     """The tiles for this processor."""
-    from llvmlite import binding
-
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
+    features = processor.features()
+    if "avx512f" in features:
         return Shape(16, 8, 3, 2)
-    return Shape(8, 4, 2, 2) if features.get("avx") else Shape(4, 4, 4, 4)
+    return Shape(8, 4, 2, 2) if "avx" in features else Shape(4, 4, 4, 4)
 
 
 @cache

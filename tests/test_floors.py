@@ -15,6 +15,7 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
+    "linker processor",
     "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
     "machine lowering scores modes assembly cache",
     "attention normalization",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import inspect
 import math
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import threading
 import numpy as np
 import pytest
 import retrograd as rg
-from retrograd.autograd import cache, kernels, large, polynomials
+from retrograd.autograd import cache, kernels, large, linker, machine, polynomials
 from retrograd.autograd.op import registry
 
 from .cases import NUMBERS
@@ -235,6 +237,55 @@ def test_a_kernel_is_loaded_without_the_compiler(folder):
     program = RUN_ERF + "; import sys; print('numba' in sys.modules)"
     assert run(program, folder)[0] == f"{ANSWER}\nTrue"
     assert run(program, folder)[0] == f"{ANSWER}\nFalse"
+
+
+LINUX = sys.platform == "linux" and platform.machine() == "x86_64"
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.skipif(not LINUX, reason="elsewhere LLVM's linker loads kernels")
+def test_a_network_is_trained_without_the_compiler(folder):
+    program = """
+import sys
+import retrograd as rg
+from retrograd import nn
+rg.manual_seed(0)
+model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 900, 64))
+loss = model(rg.randn(16, 3, 32, 32)).square().mean()
+loss.backward()
+print(loss.item(), float(model[0].weight.grad.sum()))
+print([name for name in ("numba", "llvmlite") if name in sys.modules])
+"""
+    first, second = (run(program, folder)[0].split("\n") for _ in range(2))
+    assert first[0] == second[0]
+    assert first[1] == "['numba', 'llvmlite']"
+    assert second[1] == "[]"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_kernel_that_our_linker_refuses_is_loaded_by_llvm_s(folder):
+    program = f"from retrograd.autograd import machine; machine.linked = lambda *_: None; {RUN_ERF}"
+    for _ in range(2):
+        assert run(program, folder)[0] == ANSWER
+
+
+def test_our_linker_refuses_what_it_does_not_know():
+    add = "define i64 @add(i64 %a, i64 %b) {\n%c = add i64 %a, %b\nret i64 %c\n}"
+    code = machine.assemble(add, ["add"]).partition(b"\n")[2]
+    assert linker.linked(b"", {}) is None
+    assert linker.linked(b"\x7fELF" + bytes(200), {}) is None
+    if LINUX:
+        where = linker.linked(code, {})["add"]
+        assert ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 2)(where)(2, 3) == 5
+        call = "declare i64 @labs(i64)\ndefine i64 @f(i64 %a) {\n%b = call i64 @labs(i64 %a)\n"
+        code = machine.assemble(call + "ret i64 %b\n}", ["f"]).partition(b"\n")[2]
+        assert linker.linked(code, {}) is None
+        labs = ctypes.cast(ctypes.CDLL(None).labs, ctypes.c_void_p).value
+        where = linker.linked(code, {"labs": labs})["f"]
+        assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(where)(-7) == 7
+        variable = "@x = global i64 1\ndefine i64 @f() {\n%a = load i64, ptr @x\nret i64 %a\n}"
+        code = machine.assemble(variable, ["f"]).partition(b"\n")[2]
+        assert linker.linked(code, {}) is None
 
 
 def shift(x, y, z, scale, count, out):
