@@ -266,6 +266,14 @@ def _turn(w: Writer) -> None:
     w.define(f"internal void @turn({head}) noinline", body)
 
 
+class Place(NamedTuple):
+    """Where an array is, and how far apart its rows are, and its parts for each panel."""
+
+    start: str
+    row: str
+    panel: str
+
+
 class _Entry:
     """A part of the work: rows of the left factor, or panels of the right one."""
 
@@ -445,31 +453,15 @@ class _Entry:
 
     def _block(self, i: str) -> None:
         """Some terms of all sums; later ones are added to what is there."""
-        w, words, wide = self.w, self.words, self.wide
+        w, words = self.w, self.words
         terms = self._terms(i)
-        left = w.at(words["a"], w.mul(self.top, words["a_row"]))
-        left = w.at(left, w.mul(i, words["a_k"]))
         alone = w.let(f"icmp eq i64 {words['stage']}, {ALONE}")
         w.when(alone, lambda: self._bring(i, self.panels))
-        elsewhere = w.let(f"or i1 {self.turned_in}, {self.copied}")
-        there = w.at(words["b"], w.mul(i, words["b_row"]))
-        here = w.at(self.copies, w.mul(w.let(f"sdiv i64 {i}, {words['deep']}"), self.block_size))
-        right = w.select(elsewhere, f"ptr {here}", f"ptr {there}")
-        apart = w.select(elsewhere, f"i64 {self.panel_size}", f"i64 {wide}")
-        b_row = w.select(elsewhere, f"i64 {wide}", f"i64 {words['b_row']}")
-
-        begins = w.let(f"icmp eq i64 {i}, 0")
-        sums = w.select(begins, f"ptr {self.zeros}", f"ptr {self.c}")
-        sums_row = w.select(begins, "i64 0", f"i64 {self.c_row}")
-        sums_wide = w.select(begins, "i64 0", f"i64 {wide}")
-        plain = w.let(f"xor i1 {self.turned}, true")
-        ends = w.let(f"icmp sge i64 {w.add(i, terms)}, {words['k']}")
-        biased = w.let(f"and i1 {self.has_bias}, {w.let(f'and i1 {ends}, {plain}')}")
-        bias = w.select(biased, f"ptr {self.bias}", f"ptr {self.zeros}")
-        bias_wide = w.select(biased, f"i64 {wide}", "i64 0")
+        right, sums, bias = self._right(i), self._sums(i), self._bias(i, terms)
         whole = w.mul(w.let(f"sdiv i64 {w.add(words['n'], w.lanes - 1)}, {w.lanes}"), w.lanes)
         end = w.select(self.turned, f"i64 {whole}", f"i64 {words['n']}")
-
+        left = w.at(words["a"], w.mul(self.top, words["a_row"]))
+        left = w.at(left, w.mul(i, words["a_k"]))
         a_row = w.select(self.packed, "i64 1", f"i64 {words['a_row']}")
         a_k = w.select(self.packed, f"i64 {GROUP}", f"i64 {words['a_k']}")
         across = w.let(f"icmp eq i64 {a_row}, 1")
@@ -478,18 +470,18 @@ class _Entry:
         ahead_k = w.select(across, f"i64 {a_k}", f"i64 {HEIGHTS[0]}")
 
         def tile(r: str, a: str, rows: str) -> None:
-            sums_r, c_r = w.at(sums, w.mul(r, sums_row)), w.at(self.c, w.mul(r, self.c_row))
+            sums_r, c_r = w.at(sums.start, w.mul(r, sums.row)), w.at(self.c, w.mul(r, self.c_row))
 
             def panel(p: str) -> None:
-                column = w.mul(p, wide)
+                column = w.mul(p, self.wide)
                 wanted = w.sub(end, column)
                 self._call(
                     rows,
                     wanted,
                     f"ptr {a}, i64 {a_row}, i64 {a_k}, i64 {rows}, "
-                    f"ptr {w.at(right, w.mul(p, apart))}, i64 {b_row}, i64 {terms}, "
-                    f"ptr {w.at(sums_r, w.mul(p, sums_wide))}, i64 {sums_row}, "
-                    f"ptr {w.at(bias, w.mul(p, bias_wide))}, ptr {w.at(c_r, column)}, "
+                    f"ptr {w.at(right.start, w.mul(p, right.panel))}, i64 {right.row}, "
+                    f"i64 {terms}, ptr {w.at(sums_r, w.mul(p, sums.panel))}, i64 {sums.row}, "
+                    f"ptr {w.at(bias.start, w.mul(p, bias.panel))}, ptr {w.at(c_r, column)}, "
                     f"i64 {self.c_row}, i64 {wanted}, ptr {w.at(a, ahead)}, i64 {ahead_k}",
                 )
 
@@ -500,14 +492,44 @@ class _Entry:
             there = w.at(left, w.mul(r, words["a_row"]))
             w.when(self.packed, lambda: self._pack(there, rows, terms))
             a = w.select(self.packed, f"ptr {self.left}", f"ptr {there}")
-            w.loop(
-                0,
-                rows,
-                HEIGHTS[0],
-                lambda j: tile(w.add(r, j), w.at(a, w.mul(j, a_row)), w.sub(rows, j)),
-            )
+
+            def tiles(j: str) -> None:
+                tile(w.add(r, j), w.at(a, w.mul(j, a_row)), w.sub(rows, j))
+
+            w.loop(0, rows, HEIGHTS[0], tiles)
 
         w.loop(0, self.rows, GROUP, group)
+
+    def _right(self, i: str) -> Place:
+        """Panels from a term on: copied, or where they are."""
+        w, words = self.w, self.words
+        elsewhere = w.let(f"or i1 {self.turned_in}, {self.copied}")
+        there = w.at(words["b"], w.mul(i, words["b_row"]))
+        here = w.at(self.copies, w.mul(w.let(f"sdiv i64 {i}, {words['deep']}"), self.block_size))
+        return Place(
+            w.select(elsewhere, f"ptr {here}", f"ptr {there}"),
+            w.select(elsewhere, f"i64 {self.wide}", f"i64 {words['b_row']}"),
+            w.select(elsewhere, f"i64 {self.panel_size}", f"i64 {self.wide}"),
+        )
+
+    def _sums(self, i: str) -> Place:
+        """What the sums of a block are added to: nothing at first, then what others made."""
+        w = self.w
+        begins = w.let(f"icmp eq i64 {i}, 0")
+        return Place(
+            w.select(begins, f"ptr {self.zeros}", f"ptr {self.c}"),
+            w.select(begins, "i64 0", f"i64 {self.c_row}"),
+            w.select(begins, "i64 0", f"i64 {self.wide}"),
+        )
+
+    def _bias(self, i: str, terms: str) -> Place:
+        """What the last block adds to each row; of a turned result that happens later."""
+        w = self.w
+        ends = w.let(f"icmp sge i64 {w.add(i, terms)}, {self.words['k']}")
+        plain = w.let(f"xor i1 {self.turned}, true")
+        biased = w.let(f"and i1 {self.has_bias}, {w.let(f'and i1 {ends}, {plain}')}")
+        start = w.select(biased, f"ptr {self.bias}", f"ptr {self.zeros}")
+        return Place(start, "0", w.select(biased, f"i64 {self.wide}", "i64 0"))
 
     def _call(self, rows: str, wanted: str, arguments: str) -> None:
         """The smallest tile that has all rows and columns that are left, or else the largest."""
