@@ -113,7 +113,7 @@ def _plan(
         return None
     wide = _vectors(lanes * size) * lanes
     panels = -(-n // wide)
-    by_rows, staged, grain = _parts(m, n, k, panels, b_column == 1, a_k == 1, threads)
+    by_rows, staged, grain = _parts(m, n, k, wide, b_column == 1, a_k == 1, threads)
     total = m if by_rows else panels
     rows = grain if by_rows else m
     if turned and min(rows, total % grain or rows if by_rows else rows) < lanes:
@@ -141,13 +141,14 @@ def _plan(
 
 
 def _parts(
-    m: int, n: int, k: int, panels: int, b_plain: bool, a_plain: bool, threads: int
+    m: int, n: int, k: int, wide: int, b_plain: bool, a_plain: bool, threads: int
 ) -> tuple[bool, bool, int]:
     """Whether parts are rows of the left factor, or panels; whether these are copied before.
 
     And how many rows or panels a part has.
     """
     large = m * n * k >= LARGE and threads > 1
+    panels = -(-n // wide)
     if m >= n:
         by_rows = not large or not a_plain or panels < MANY * MINE
     else:
@@ -155,12 +156,24 @@ def _parts(
         # weight's gradient then stay near the threads that go on to update them.
         few = -(-m // threads)
         by_rows = b_plain and few >= FEW and k * few <= COPIES
-    each = -(-(m if by_rows else panels) // threads)
-    if by_rows and large and a_plain:
-        return True, True, max(-(-each // PARTS) + GROUP - 1 & -GROUP, 2 * GROUP)
     if by_rows:
+        each = -(-m // threads)
+        if large and a_plain:
+            return True, True, max(-(-each // PARTS) + GROUP - 1 & -GROUP, 2 * GROUP)
         return True, False, each + 3 & ~3
-    return False, False, min(each, MINE if a_plain else MANY * MINE) if large else each
+    most = -(-panels // threads)
+    if large:
+        most = min(most, MINE if a_plain else MANY * MINE)
+    return False, False, min(range(most, 0, -1), key=lambda g: _longest(n, g * wide, threads))
+
+
+def _longest(n: int, part: int, threads: int) -> int:
+    """How many columns a thread computes at most, if each takes a part when it is through."""
+    busy = [0] * threads
+    for start in range(0, n, part):
+        first = busy.index(min(busy))
+        busy[first] += min(part, n - start)
+    return max(busy)
 
 
 def _vectors(width: int) -> int:
