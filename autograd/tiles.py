@@ -150,7 +150,9 @@ def _parts(
     large = m * n * k >= LARGE and threads > 1
     panels = -(-n // wide)
     if m >= n:
-        by_rows = not large or not a_plain or panels < MANY * MINE
+        # Few panels: then they are copied by all threads first, and rows are dealt out.
+        few = 2 * MINE if m < 2 * n else MANY * MINE
+        by_rows = not large or not a_plain or panels < few
     else:
         # Rows also of a wide result, if nothing is copied for each of its parts.  Those of a
         # weight's gradient then stay near the threads that go on to update them.
