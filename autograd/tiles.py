@@ -99,7 +99,7 @@ def _plan(
     dtype, size = kind.name, kind.itemsize  # a type's name takes 1 µs to make: not at each call
     (m, k), n = a, b[1]
     lanes = assembly.lanes(dtype)
-    if not lanes or kernels.crew() is None or k < lanes or m < NARROW:
+    if not lanes or kernels.crew() is None or m < NARROW:
         return None
     if any(s % size for s in (*a_strides, *b_strides)):
         return None
@@ -109,7 +109,7 @@ def _plan(
     if turned:
         m, n = n, m
         a_row, a_k, b_row, b_column = b_column, b_row, a_k, a_row
-    if n < NARROW or 1 not in (b_row, b_column):
+    if n < NARROW or 1 not in (b_row, b_column) or (b_column != 1 and k < lanes):
         return None
     wide = _vectors(lanes * size) * lanes
     panels = -(-n // wide)
