@@ -181,12 +181,14 @@ def _said_if_it_takes_long(folder: Path | None) -> Iterator[None]:
     notice = threading.Timer(silence, print, [words], {"file": sys.stderr, "flush": True})
     notice.name, notice.daemon = "retrograd kernels", True
     begun = time.monotonic()
-    if silence > 0:
+    if started := silence > 0:
         notice.start()
     try:
         yield
     finally:
         notice.cancel()
+        if started:
+            notice.join()  # or it would be there for a while, and be counted as a helper
         silence -= time.monotonic() - begun
 
 
