@@ -251,14 +251,20 @@ class Writer:
         step: str | int,
         body: Callable[..., Sequence[str] | None],
         carried: Sequence[tuple[str, str]] = (),
+        maybe: bool = False,
     ) -> Sequence[str]:
-        """``for i in range(start, stop, step): carried = body(i, *carried)``, at least one turn.
+        """``for i in range(start, stop, step): carried = body(i, *carried)``.
 
-        What is carried is given with its type; returned is what the last turn made of it.
+        What is carried is given with its type; returned is what the last turn made of it.  There is
+        at least one turn, unless there is ``maybe`` none.
         """
         turn, done = self._name(), self._name()
         before = self._block
-        self.do(f"br label {turn}")
+        if maybe:
+            some = self.let(f"icmp slt i64 {start}, {stop}")
+            self.do(f"br i1 {some}, label {turn}, label {done}")
+        else:
+            self.do(f"br label {turn}")
         self._begin(turn)
         i = self._name()
         names = [self._name() for _ in carried]
@@ -275,7 +281,25 @@ class Writer:
         more = self.let(f"icmp slt i64 {following}, {stop}")
         self.do(f"br i1 {more}, label {turn}, label {done}")
         self._begin(done)
-        return made
+        if not maybe:
+            return made
+        ends = zip(carried, made, strict=True)
+        return [self.let(f"phi {t} [ {v}, %{before} ], [ {m}, %{end} ]") for (t, v), m in ends]
+
+    def settled(self, values: Sequence[str]) -> list[str]:
+        """The same vectors; they are computed before this, and nothing later is loaded before.
+
+        It is no instruction.  LLVM would load ahead more than registers hold.
+        """
+        register = "=w" if self.lanes * self.size == 16 else "=v"  # of NEON, or of AVX
+        rules = [register] * len(values) + [str(i) for i in range(len(values))]
+        given = ", ".join(f"{self.vector} {value}" for value in values)
+        several = "{ " + ", ".join([self.vector] * len(values)) + " }"
+        kind = several if len(values) > 1 else self.vector
+        made = self.let(f'call {kind} asm sideeffect "", "{",".join(rules)},~{{memory}}"({given})')
+        if len(values) == 1:
+            return [made]
+        return [self.let(f"extractvalue {kind} {made}, {i}") for i in range(len(values))]
 
     def when(
         self,

@@ -12,6 +12,8 @@ from retrograd.autograd import kernels, products, threads
 SHAPES = [(33, 500, 257), (400, 90, 30), (65, 65, 65), (1, 600, 900), (900, 600, 1), (200, 2, 900)]
 SHAPES += [(700, 1, 600), (300, 9, 250)]  # few terms
 SHAPES += [(140, 520, 65)]  # three blocks of terms, of which panels are copied
+SHAPES += [(530, 67, 420)]  # rows that are packed, if they are transposed
+SHAPES += [(100, 600, 500)]  # turned, if one factor is transposed
 LAYOUTS = {
     "plain": lambda x: x,
     "transposed": lambda x: np.ascontiguousarray(x.T).T,
