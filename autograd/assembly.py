@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from . import processor
 
-__all__ = ["Writer", "lanes"]
+__all__ = ["STEPS", "Walk", "Writer", "lanes"]
+
+STEPS = 8  # in one turn of a loop that adds up products
 
 
 @cache
@@ -173,8 +175,25 @@ class Writer:
         made = []
         for r, place in enumerate(places):
             factor, row = self.splat(place), sums[r * len(vectors) : (r + 1) * len(vectors)]
-            made += [self.fma(factor, v, s) for v, s in zip(vectors, row, strict=True)]
+            made += self.settled(
+                [self.fma(factor, v, s) for v, s in zip(vectors, row, strict=True)]
+            )
         return made
+
+    def settled(self, values: Sequence[str]) -> list[str]:
+        """The same vectors; they are computed before this, and nothing later is loaded before.
+
+        It is no instruction.  LLVM would load ahead more than registers hold.
+        """
+        register = "=w" if self.lanes * self.size == 16 else "=v"  # of NEON, or of AVX
+        rules = [register] * len(values) + [str(i) for i in range(len(values))]
+        given = ", ".join(f"{self.vector} {value}" for value in values)
+        several = "{ " + ", ".join([self.vector] * len(values)) + " }"
+        kind = several if len(values) > 1 else self.vector
+        made = self.let(f'call {kind} asm sideeffect "", "{",".join(rules)},~{{memory}}"({given})')
+        if len(values) == 1:
+            return [made]
+        return [self.let(f"extractvalue {kind} {made}, {i}") for i in range(len(values))]
 
     def plus(self, a: str, b: str) -> str:
         return self.let(f"fadd {self.vector} {a}, {b}")
@@ -286,20 +305,23 @@ class Writer:
         ends = zip(carried, made, strict=True)
         return [self.let(f"phi {t} [ {v}, %{before} ], [ {m}, %{end} ]") for (t, v), m in ends]
 
-    def settled(self, values: Sequence[str]) -> list[str]:
-        """The same vectors; they are computed before this, and nothing later is loaded before.
+    def turns(
+        self,
+        start: str | int,
+        stop: str,
+        count: int,
+        body: Callable[..., Sequence[str]],
+        carried: Sequence[tuple[str, str]],
+    ) -> Sequence[str]:
+        """``carried = body(steps, i, *carried)``, in turns of ``count`` steps, and then of one.
 
-        It is no instruction.  LLVM would load ahead more than registers hold.
+        This spares instructions that only move on.
         """
-        register = "=w" if self.lanes * self.size == 16 else "=v"  # of NEON, or of AVX
-        rules = [register] * len(values) + [str(i) for i in range(len(values))]
-        given = ", ".join(f"{self.vector} {value}" for value in values)
-        several = "{ " + ", ".join([self.vector] * len(values)) + " }"
-        kind = several if len(values) > 1 else self.vector
-        made = self.let(f'call {kind} asm sideeffect "", "{",".join(rules)},~{{memory}}"({given})')
-        if len(values) == 1:
-            return [made]
-        return [self.let(f"extractvalue {kind} {made}, {i}") for i in range(len(values))]
+        whole = self.let(f"and i64 {self.sub(stop, start)}, -{count}")
+        middle = self.add(whole, start)
+        made = self.loop(start, middle, count, partial(body, count), carried, maybe=True)
+        rest = [(kind, value) for (kind, _), value in zip(carried, made, strict=True)]
+        return self.loop(middle, stop, 1, partial(body, 1), rest, maybe=True)
 
     def when(
         self,
@@ -316,3 +338,26 @@ class Writer:
                 write()
                 self.do(f"br label {done}")
         self._begin(done)
+
+
+class Walk:
+    """An element that moves on with each step, by a number that may be known.
+
+    LLVM does not know where it comes from: it would keep a pointer for each row, and each step.
+    """
+
+    def __init__(self, w: Writer, index: str, move: str | int):
+        self.w, self.move = w, move
+        self.index, self.further = w.opaque(index), 0
+
+    def at(self, pointer: str) -> str:
+        return self.w.at(self.w.at(pointer, self.index), self.further)
+
+    def go_on(self) -> None:
+        if isinstance(self.move, int):
+            self.further += self.move
+        else:
+            self.index = self.w.opaque(self.w.add(self.index, self.move))
+
+    def end(self) -> str:
+        return self.w.add(self.index, self.further)

@@ -24,7 +24,7 @@ from functools import cache, partial
 from typing import Any
 
 from . import kernels
-from .assembly import Writer
+from .assembly import STEPS, Writer
 
 __all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "turn"]
 
@@ -136,13 +136,15 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> int:
         bias = w.at("%biases", "%bias")
         sums = [(w.vector, s) for f in range(rows) for s in [w.splat(w.at(bias, f))] * vectors]
 
-        def step(t: str, weight: str, *sums: str) -> list[str]:
-            at = w.at(there, w.word("%taps", t))
-            factors = [w.at(weight, f) for f in range(rows)]
-            return [w.at(weight, rows), *w.outer(sums, factors, w.loads(at, vectors))]
+        def turn(steps: int, t: str, weight: str, *sums: str) -> list[str]:
+            for u in range(steps):
+                at = w.at(there, w.word("%taps", w.add(t, u)))
+                factors = [w.at(weight, u * rows + f) for f in range(rows)]
+                sums = tuple(w.outer(sums, factors, w.loads(at, vectors)))
+            return [w.at(weight, steps * rows), *sums]
 
         weights = ("ptr", w.at("%weights", "%weight"))
-        _, *made = w.loop("%begin", "%end", 1, step, [weights, *sums])
+        made = w.turns("%begin", "%end", STEPS, turn, [weights, *sums])[1:]
         for v in range(vectors):
 
             def store(run: str, v: int = v) -> None:
@@ -175,13 +177,16 @@ def outer(dtype: str, lanes: int, rows: int, vectors: int) -> int:
         block = w.at("%sums", "%block")
         places = [w.at(block, k * wide + v * lanes) for k in range(rows) for v in range(vectors)]
 
-        def step(p: str, gradient: str, *sums: str) -> list[str]:
-            at = w.word("%pixels", p)
-            factors = [w.at(tap, at) for tap in there]
-            return [w.at(gradient, wide), *w.outer(sums, factors, w.loads(gradient, vectors))]
+        def turn(steps: int, p: str, gradient: str, *sums: str) -> list[str]:
+            for u in range(steps):
+                at = w.word("%pixels", w.add(p, u))
+                factors = [w.at(tap, at) for tap in there]
+                slopes = w.loads(w.at(gradient, u * wide), vectors)
+                sums = tuple(w.outer(sums, factors, slopes))
+            return [w.at(gradient, steps * wide), *sums]
 
         sums = [(w.vector, w.load(place)) for place in places]
-        _, *made = w.loop("%begin", "%end", 1, step, [("ptr", "%gradient"), *sums])
+        made = w.turns("%begin", "%end", STEPS, turn, [("ptr", "%gradient"), *sums])[1:]
         for value, place in zip(made, places, strict=True):
             w.store(value, place)
 

@@ -24,14 +24,14 @@ so the same number always gives the same bits.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, partial
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import assembly, kernels, machine
-from .assembly import Writer
+from .assembly import STEPS, Walk, Writer
 
 __all__ = ["product"]
 
@@ -48,8 +48,6 @@ CLOSE = 1 << 15  # bytes of panels that stay in its first one, where vectors may
 APART = 1 << 11  # bytes between terms, from which they crowd into few sets of the cache
 PACKED_FOR = 6  # panels; for so many, rows of the left factor are packed
 SMALL = 128  # rows of the left factor; the product is turned rather than a larger right one
-UNROLLED = 8  # terms in one turn of the loop
-
 FEW = 24  # rows; for fewer a thread does not read all of the right factor
 LARGE = 1 << 25  # multiplications, from which parts are smaller, and dealt out as threads come
 PARTS, MINE, MANY = 4, 2, 8  # of each thread by rows; panels of one; and when there are many
@@ -204,8 +202,8 @@ def _text(dtype: str, lanes: int) -> str:
     w = Writer(dtype, lanes)
     vectors = _vectors(lanes * w.size)
     high, wide = HEIGHTS[0], vectors * w.lanes
-    _tile(w, "along", high, vectors, Pace(1, wide, UNROLLED))
-    _tile(w, "across", high, vectors, Pace(b=wide, steps=UNROLLED))
+    _tile(w, "along", high, vectors, Pace(1, wide, STEPS))
+    _tile(w, "across", high, vectors, Pace(b=wide, steps=STEPS))
     for rows in HEIGHTS:
         _tile(w, "tile", rows, vectors, Pace())
     for narrow in range(1, vectors):  # the last panel
@@ -221,29 +219,6 @@ class Pace(NamedTuple):
     a: str | int = "%a_k"
     b: str | int = "%b_row"
     steps: int = 1
-
-
-class _Walk:
-    """An element that moves on with each step.
-
-    LLVM does not know where it comes from: it would keep a pointer for each row, and each step.
-    """
-
-    def __init__(self, w: Writer, index: str, move: str | int):
-        self.w, self.move = w, move
-        self.index, self.further = w.opaque(index), 0
-
-    def at(self, pointer: str) -> str:
-        return self.w.at(self.w.at(pointer, self.index), self.further)
-
-    def go_on(self) -> None:
-        if isinstance(self.move, int):
-            self.further += self.move
-        else:
-            self.index = self.w.opaque(self.w.add(self.index, self.move))
-
-    def end(self) -> str:
-        return self.w.add(self.index, self.further)
 
 
 def _tile(w: Writer, name: str, rows: int, vectors: int, pace: Pace) -> None:
@@ -263,31 +238,19 @@ def _tile(w: Writer, name: str, rows: int, vectors: int, pace: Pace) -> None:
 
         left = places("%a", "%a_row")
 
-        def turn(count: int, _: str, along: str, down: str, *sums: str) -> list[str]:
-            a, b = _Walk(w, along, pace.a), _Walk(w, down, pace.b)
-            ahead = _Walk(w, w.add(a.index, "%ahead"), pace.a)
-            for u in range(count):
+        def turn(steps: int, _: str, along: str, down: str, *sums: str) -> list[str]:
+            a, b = Walk(w, along, pace.a), Walk(w, down, pace.b)
+            ahead = Walk(w, w.add(a.index, "%ahead"), pace.a)
+            for u in range(steps):
                 right = w.loads(b.at("%b"), vectors)
                 w.prefetch(ahead.at(left[u % rows]), written=False)
-                added: list[str] = []
-                for r, row in enumerate(left):
-                    own = sums[r * vectors : (r + 1) * vectors]
-                    added += w.settled(w.outer(own, [a.at(row)], right))
-                sums = tuple(added)
+                sums = tuple(w.outer(sums, [a.at(row) for row in left], right))
                 for walk in (a, b, ahead):
                     walk.go_on()
             return [a.end(), b.end(), *sums]
 
-        kinds = ["i64"] * 2 + [w.vector] * (rows * vectors)
-        done = "0"
-        made: Sequence[str] = ["0"] * 2 + ["zeroinitializer"] * (rows * vectors)
-        for count in dict.fromkeys((pace.steps, 1)):  # whole turns, and what is left
-            stop = w.let(f"and i64 %k, -{count}")
-            carried = list(zip(kinds, made, strict=True))
-            step = partial(turn, count)
-            made = w.loop(done, stop, count, step, carried, maybe=True)
-            done = stop
-        made = made[2:]
+        zeros = [(w.vector, "zeroinitializer")] * (rows * vectors)
+        made = w.turns(0, "%k", pace.steps, turn, [("i64", "0")] * 2 + zeros)[2:]
         sources, results = places("%sums", "%sums_row"), places("%c", "%c_row")
 
         def finish(load: Callable[[str, int], str], store: Callable[[str, str, int], None]) -> None:

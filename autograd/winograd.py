@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import assembly, kernels, products
-from .assembly import Writer
+from .assembly import STEPS, Walk, Writer
 
 __all__ = ["correlate", "suits"]
 
@@ -176,14 +176,17 @@ def _sums(w: Writer, rows: int, vectors: int) -> None:
     """A block of sums over all channels: of filters, by vectors of squares."""
 
     def body() -> None:
-        def step(_: str, weights: str, pixels: str, *sums: str) -> list[str]:
-            factors = [w.at(weights, f) for f in range(rows)]
-            made = w.outer(sums, factors, w.loads(pixels, vectors))
-            return [w.at(weights, rows), w.at(pixels, "%pitch"), *made]
+        def turn(steps: int, _: str, weights: str, there: str, *sums: str) -> list[str]:
+            pixels = Walk(w, there, "%pitch")
+            for u in range(steps):
+                factors = [w.at(weights, u * rows + f) for f in range(rows)]
+                sums = tuple(w.outer(sums, factors, w.loads(pixels.at("%pixels"), vectors)))
+                pixels.go_on()
+            return [w.at(weights, steps * rows), pixels.end(), *sums]
 
         zeros = [(w.vector, "zeroinitializer")] * (rows * vectors)
-        first = [("ptr", "%weights"), ("ptr", "%pixels")]
-        _, _, *made = w.loop(0, "%channels", 1, step, [*first, *zeros])
+        first = [("ptr", "%weights"), ("i64", "0")]
+        made = w.turns(0, "%channels", STEPS, turn, [*first, *zeros])[2:]
         for f in range(rows):
             place = w.at("%result", w.mul("%pitch", f))
             for v in range(vectors):

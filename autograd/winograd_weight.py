@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import assembly, kernels, products
-from .assembly import Writer
+from .assembly import STEPS, Writer
 from .winograd import G, differences
 
 __all__ = ["weigh"]
@@ -212,14 +212,17 @@ def _sums(w: Writer, rows: int, vectors: int) -> None:
         places = [w.at("%sums", w.mul("%sums_row", f)) for f in range(rows)]
         places = [w.at(p, v * w.lanes) for p in places for v in range(vectors)]
 
-        def step(_: str, slopes: str, pixels: str, *sums: str) -> list[str]:
-            factors = [w.at(slopes, f) for f in range(rows)]
-            made = w.outer(sums, factors, w.loads(pixels, vectors))
-            return [w.at(slopes, w.lanes), w.at(pixels, vectors * w.lanes), *made]
+        wide = vectors * w.lanes
+
+        def turn(steps: int, _: str, slopes: str, pixels: str, *sums: str) -> list[str]:
+            for u in range(steps):
+                factors = [w.at(slopes, u * w.lanes + f) for f in range(rows)]
+                sums = tuple(w.outer(sums, factors, w.loads(w.at(pixels, u * wide), vectors)))
+            return [w.at(slopes, steps * w.lanes), w.at(pixels, steps * wide), *sums]
 
         first = [("ptr", "%slopes"), ("ptr", "%pixels")]
         carried = [(w.vector, w.load(place)) for place in places]
-        _, _, *made = w.loop(0, "%count", 1, step, [*first, *carried])
+        made = w.turns(0, "%count", STEPS, turn, [*first, *carried])[2:]
         for value, place in zip(made, places, strict=True):
             w.store(value, place)
 
