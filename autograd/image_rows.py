@@ -66,7 +66,7 @@ def _entry(
         w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", body, "i32 0")
         return w.text()
 
-    return kernels.written(name, (dtype, lanes), text, __file__)
+    return kernels.written(name, (dtype, lanes), text, (__file__,))
 
 
 # ---------------------------------------------------------------- sums

@@ -100,9 +100,11 @@ def name_of(dtype: np.dtype[Any]) -> str:
     return dtype.name
 
 
-def written(name: str, key: tuple[Any, ...], text: Callable[[], str], source: str) -> int | None:
+def written(
+    name: str, key: tuple[Any, ...], text: Callable[[], str], sources: tuple[str, ...]
+) -> int | None:
     """Where the ``entry`` of a kernel in LLVM's language is; see `functions`."""
-    found = functions(name, key, text, source, ("entry",))
+    found = functions(name, key, text, sources, ("entry",))
     return found[0] if found else None
 
 
@@ -110,17 +112,17 @@ def functions(
     name: str,
     key: tuple[Any, ...],
     text: Callable[[], str],
-    source: str,
+    sources: tuple[str, ...],
     names: Sequence[str],
     outside: Sequence[str] = (),
 ) -> Sequence[int] | None:
     """Where functions in LLVM's language are; they come from disk where they are known.
 
-    ``text`` makes their text, of which the file ``source`` and the ``key`` decide everything; they
-    call those of the C library that are ``outside``.  None where code cannot be loaded.  Files are
-    read: callers remember the answer.
+    ``text`` makes their text, of which the files ``sources`` and the ``key`` decide everything;
+    they call those of the C library that are ``outside``.  None where code cannot be loaded.
+    Files are read: callers remember the answer.
     """
-    path, found = _kept(cache_folder(), name, (text_of(source, assembly.__file__), repr(key)))
+    path, found = _kept(cache_folder(), name, (text_of(*sources, assembly.__file__), repr(key)))
     if not found:
         payload = machine.assemble(text(), names, outside)
         if path is not None:
@@ -314,7 +316,7 @@ def crew() -> machine.Crew | None:
     """The threads that `launch` shares with; None where only `share` has some."""
     kind = platform.machine()
     with _hiring:
-        found = functions("crew", (kind,), lambda: machine.pool(kind), machine.__file__,
+        found = functions("crew", (kind,), lambda: machine.pool(kind), (machine.__file__,),
                           ("run", "serve"), ("sched_yield",))  # fmt: skip
         return machine.Crew(*found) if found else None
 

@@ -37,7 +37,7 @@ def _made(name: str, head: str, write: Callable[[Writer], object], *key: Any) ->
         w.define(f"void @entry({head})", lambda: write(w))
         return w.text()
 
-    return kernels.written(name, key, text, __file__) or 0
+    return kernels.written(name, key, text, (__file__,)) or 0
 
 
 @cache

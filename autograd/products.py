@@ -367,7 +367,7 @@ class _Blas:
         self.set = library.scipy_openblas_set_num_threads64_
         self.get = library.scipy_openblas_get_num_threads64_
         entries = [f"{name}_{t}" for name in ("part", "each") for t in TYPES]
-        found = kernels.functions("products", (), _entries, __file__, [*entries, "chain"])
+        found = kernels.functions("products", (), _entries, (__file__,), [*entries, "chain"])
         if found is None:
             raise OSError("no code can be loaded")
         self.parts, self.each, self.chain = found[:2], found[2:4], found[4]

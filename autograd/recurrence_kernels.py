@@ -2,7 +2,7 @@
 
 What costs time is the product of the state and the weights at each step: too small for a matrix
 library, which arranges the weights anew for each product.  Here they are arranged once, in panels
-as wide as a few vectors, and a tile of eight states times one panel stays in registers: 150 GFLOP/s
+as wide as a few vectors, and a tile of six states times one panel stays in registers: 150 GFLOP/s
 on one core where OpenBLAS reaches 70 to 105.  Sequences of a batch do not know each other, so
 threads share the batch, and each of them walks through time alone.
 """
@@ -15,11 +15,12 @@ import weakref
 from collections.abc import Callable
 from functools import cache, lru_cache
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from . import kernels, machine, processor, recurrence_cells, version
+from . import assembly, kernels, machine, microkernels, recurrence_cells, version
+from .blocks import HEIGHTS, blocks
 from .cache import text_of
 
 Array = np.ndarray[Any, Any]
@@ -27,168 +28,46 @@ Steps = tuple[int, ...]
 
 ROOM = 1024  # rows of derivatives that stand in one piece of memory
 GRAIN = 1 << 21  # products and sums that are worth a thread of their own
-ROWS = 4  # states in the lower tiles
+ROWS = 4  # states that a thread takes at least
 FLOAT = np.dtype(np.float32)
 nothing: Any = np.float32(0)
+NOTHING = np.zeros(64, np.float32)  # what is added to a product, as wide as any panel
 
 
 # ---------------------------------------------------------------- products
 
 
-class Shape(NamedTuple):
-    """Tiles have so many rows of so many vectors; what wide panels would exceed has narrow ones.
-
-    A row of a panel and a number fit the registers beside them.  High tiles read panels less often.
-    """
-
-    lanes: int  # float32 numbers in a vector
-    rows: int
-    vectors: int
-    narrow: int
+@lru_cache(maxsize=1)
+def _lanes() -> int:
+    """How many numbers a vector has."""
+    return assembly.lanes("float32") or 4
 
 
 @lru_cache(maxsize=1)
-def _shape() -> Shape:
-    """The tiles for this processor."""
-    features = processor.features()
-    if "avx512f" in features:
-        return Shape(16, 8, 3, 2)
-    return Shape(8, 4, 2, 2) if "avx" in features else Shape(4, 4, 4, 4)
+def _tiles() -> Array:
+    """Where the functions of `blocks` are; none where a product is a plain loop."""
+    return np.array(blocks("float32"), np.int64)
 
 
-@cache
-def _tile(rows: int, vectors: int) -> Any:
-    """``out[at:] += a[start:start + rows] @ panel`` for some rows, each ``depth`` numbers long.
+def _width(columns: int) -> int:
+    """How wide panels are: whole vectors, the fewest in all, and then as many together as can be.
 
-    The accumulators live in registers, which only LLVM's own vectors can say.
+    >>> [_width(n) // _lanes() for n in (1, 2 * _lanes(), 64 * _lanes())] == [1, 2, _most()]
+    True
     """
-    from numba import config
+    count = -(-columns // _lanes())
+    return _lanes() * min(range(_most(), 0, -1), key=lambda v: -(-count // v) * (v + 1))
 
-    lanes = _shape().lanes
-    width, chains = lanes * vectors, 2 if rows == 1 else 1  # few sums would wait for each other
-    if config.DISABLE_JIT:
 
-        def plain(out: Any, at: int, place: int, a: Any, start: int, panels: Any, p: int) -> None:
-            out[at : at + rows, place : place + width] += a[start : start + rows] @ panels[p]
-
-        return plain
-
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-
-    def tile(
-        context: Any, out: Any, at: Any, place: Any, a: Any, start: Any, panels: Any, panel: Any
-    ) -> Any:
-        i64 = types.int64
-        signature = types.void(out, i64, i64, a, i64, panels, i64)
-
-        def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
-            def array(i: int) -> Any:
-                return context.make_array(signature.args[i])(context, b, args[i])
-
-            def size(made: Any, axis: int) -> Any:
-                return b.extract_value(made.shape, axis)
-
-            def vector(pointer: Any, index: Any) -> Any:
-                return b.bitcast(b.gep(pointer, [index]), several.as_pointer())
-
-            whole, real = ir.IntType(64), ir.FloatType()
-            several = ir.VectorType(real, lanes)
-            unknown = ir.Constant(several, ir.Undefined)
-            first_of_all = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-
-            def number(n: int) -> Any:
-                return ir.Constant(whole, n)
-
-            into, left, right = array(0), array(3), array(5)
-            depth = size(left, 1)
-            targets = [
-                vector(into.data, b.add(
-                    b.mul(b.add(args[1], number(r)), size(into, 1)),
-                    b.add(args[2], number(v * lanes)),
-                ))
-                for r in range(rows) for v in range(vectors)
-            ]  # fmt: skip
-            lefts = [
-                b.gep(left.data, [b.mul(b.add(args[4], number(r)), depth)]) for r in range(rows)
-            ]
-            first = b.gep(right.data, [b.mul(args[6], b.mul(depth, number(width)))])
-            count = len(targets)
-            nothing_yet = [ir.Constant(several, None)] * (count * (chains - 1))
-            before = [*(b.load(t, align=4) for t in targets), *nothing_yet]
-
-            def joined(kind: Any, values: list[Any], others: list[Any], at: Any) -> list[Any]:
-                """What is computed in either of two blocks, this one's predecessors."""
-                phis = [b.phi(kind) for _ in values]
-                for phi, value, other in zip(phis, values, others, strict=True):
-                    phi.add_incoming(value, at[0])
-                    phi.add_incoming(other, at[1])
-                return phis
-
-            def stepped(k: Any, sums: list[Any]) -> list[Any]:
-                """The sums with the products of the ``k``-th numbers."""
-                at = b.mul(k, number(width))
-                line = [
-                    b.load(vector(first, b.add(at, number(v * lanes))), align=4)
-                    for v in range(vectors)
-                ]
-                after = []
-                for r in range(rows):
-                    x = b.insert_element(
-                        unknown, b.load(b.gep(lefts[r], [k])), ir.Constant(ir.IntType(32), 0)
-                    )
-                    x = b.shuffle_vector(x, unknown, first_of_all)
-                    for v in range(vectors):
-                        product = b.fmul(x, line[v], flags=("contract",))
-                        after.append(b.fadd(sums[r * vectors + v], product, flags=("contract",)))
-                return after
-
-            entry, body = b.block, b.append_basic_block("tile")
-            done = b.append_basic_block("done")
-            end = b.sub(depth, number(chains - 1))
-            b.cbranch(b.icmp_signed(">", end, number(0)), body, done)
-
-            b.position_at_end(body)
-            k = b.phi(whole)
-            k.add_incoming(number(0), entry)
-            sums = [b.phi(several) for _ in before]
-            after: list[Any] = []
-            for c in range(chains):
-                after += stepped(b.add(k, number(c)), sums[c * count : (c + 1) * count])
-            following = b.add(k, number(chains))
-            k.add_incoming(following, body)
-            for phi, start_value, end_value in zip(sums, before, after, strict=True):
-                phi.add_incoming(start_value, entry)
-                phi.add_incoming(end_value, body)
-            b.cbranch(b.icmp_signed("<", following, end), body, done)
-
-            b.position_at_end(done)
-            totals = joined(several, before, after, (entry, body))
-            if chains > 1:
-                (k,) = joined(whole, [number(0)], [following], (entry, body))
-                totals = [b.fadd(x, y) for x, y in zip(totals, totals[count:], strict=False)]
-                rest, stored = b.append_basic_block("rest"), b.append_basic_block("stored")
-                b.cbranch(b.icmp_signed("<", k, depth), rest, stored)
-                b.position_at_end(rest)
-                with_rest = stepped(k, totals)
-                b.branch(stored)
-                b.position_at_end(stored)
-                totals = joined(several, totals, with_rest, (done, rest))
-            for t, total in zip(targets, totals, strict=True):
-                b.store(total, t, align=4)
-            return context.get_dummy_value()
-
-        return signature, emit
-
-    return intrinsic(tile)
+def _most() -> int:
+    """How many vectors a panel has at most."""
+    return max(len(_tiles()) - len(HEIGHTS) + 1, 1)
 
 
 def panels_of(m: Array) -> Array:
     """A matrix ``(K, G)`` in panels ``(P, K, width)``, the last of them filled up with zeros."""
-    lanes, _, vectors, narrow = _shape()
     depth, columns = m.shape
-    width = lanes * (vectors if -columns % (lanes * vectors) * 16 <= columns else narrow)
+    width = _width(columns)
     whole, rest = divmod(columns, width)
     shape = whole + (rest > 0), depth, width
     memory = np.empty(math.prod(shape) + 16, np.float32)
@@ -202,7 +81,7 @@ def panels_of(m: Array) -> Array:
 
 
 _packed: dict[tuple[int, bool], tuple[weakref.ref[Array], int, Array]] = {}
-NOTHING = np.empty((0, 0, 1), np.float32)
+NO_PANELS = np.empty((0, 0, 1), np.float32)
 
 
 def packed(m: Array | None, transposed: bool) -> Array:
@@ -211,7 +90,7 @@ def packed(m: Array | None, transposed: bool) -> Array:
     A loop over a cell finds its weights packed at every step but the first.
     """
     if m is None:
-        return NOTHING
+        return NO_PANELS
     key, now = (id(m), transposed), version.version(m) + version.uncounted
     known = _packed.get(key)
     if known is not None and known[1] == now and known[0]() is m:
@@ -237,43 +116,43 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     made.__name__ = f"{cell}_back_steps" if backward else f"{cell}_steps"
 
     def prepare() -> None:
-        lanes, high, vectors, narrow = _shape()
         formula = getattr(recurrence_cells, f"{cell}_back" if backward else cell)
         names = recurrence_cells.BACKWARD if backward else recurrence_cells.FORWARD
-        space.update(high=high, lanes=lanes, wide=lanes * vectors)
-        for name, several in (("wide_panel", vectors), ("narrow_panel", narrow)):
-            rows = {"tile": high, "low_tile": ROWS, "tile_of_one": 1}
-            tiles = {which: _tile(count, several) for which, count in rows.items()}
-            space[name] = kernels.inner(FunctionType(panel.__code__, {**space, **tiles}))
+        lanes = _lanes()
+        space.update(zip(("high", "low", "lowest"), HEIGHTS, strict=True))
+        space.update(lanes=lanes, most=_most())
         space["block"] = recurrence_cells.block(formula, names, lanes)
         space["unit"] = recurrence_cells.block(formula, names, 1)
-        for part in (product, row):
-            space[part.__name__] = kernels.inner(FunctionType(part.__code__, space))
+        own = product if len(_tiles()) else plain_product
+        if own is product:
+            space["call"] = microkernels.call()
+        for name, part in (("product", own), ("row", row)):
+            space[name] = kernels.inner(FunctionType(part.__code__, space))
 
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)
-    numbers = kernels.readonly("int64")
-    places = f"{numbers}, {numbers}, {numbers}"
+    numbers, line = kernels.readonly("int64"), "float32[::1]"
+    places = f"{numbers}, {numbers}, {numbers}, {numbers}"
     if backward:
-        signature = f"void({r}, {wide}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {w})"
+        signature = (
+            f"void({r}, {wide}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {w}, {line})"
+        )
     else:
         given = f"{r}, {wide}, {r}, {w}, {wide}, {r}, {places}"
-        signature = f"void({given}, {w}, {w}, {w}, {w}, {w}, {w})"
+        signature = f"void({given}, {w}, {w}, {w}, {w}, {w}, {w}, {line})"
     source = text_of(__file__, recurrence_cells.__file__)
     kernel = kernels.compile(made, signature, contract=True, source=source, prepare=prepare)
     # For the day the loop is Python's; machine code does not warn.
     return kernel if isinstance(kernel, machine.Machine) else np.errstate(all="ignore")(kernel)
 
 
-tile: Any = None
-low_tile: Any = None
-tile_of_one: Any = None
-wide_panel: Any = None
-narrow_panel: Any = None
+call: Any = None
 block: Any = None
 unit: Any = None
 lanes: Any = None
+most: Any = None
 high: Any = None
-wide: Any = None
+low: Any = None
+lowest: Any = None
 
 
 def row(a, b, c, d, e, f, g, h, n):  # type: ignore[no-untyped-def]
@@ -285,30 +164,37 @@ def row(a, b, c, d, e, f, g, h, n):  # type: ignore[no-untyped-def]
         unit(a, b, c, d, e, f, g, h, n, j)
 
 
-def panel(out, first, last, at, a, start, panels, p):  # type: ignore[no-untyped-def]
-    """Add ``a[start:] @ panels[p]`` to the rows from ``first`` to ``last``, columns from ``at``."""
-    most = first + (last - first) // high * high
-    whole = first + (last - first) // ROWS * ROWS
-    for r in range(first, most, high):
-        tile(out, r, at, a, start + r - first, panels, p)
-    for r in range(most, whole, ROWS):
-        low_tile(out, r, at, a, start + r - first, panels, p)
-    for r in range(whole, last):
-        tile_of_one(out, r, at, a, start + r - first, panels, p)
+def product(out, first, last, a, start, panels, onto, zeros, tiles):  # type: ignore[no-untyped-def]
+    """Rows from ``first`` to ``last`` of ``out`` become ``a[start:] @ panels``, or are added to."""
+    depth, width, wide = panels.shape[1], panels.shape[2], out.shape[1]
+    several = width // lanes
+    for p in range(panels.shape[0]):
+        for r in range(first, last, high):
+            left = last - r
+            tile = tiles[several - 1]
+            if several == most and left <= low:
+                tile = tiles[most if left > lowest else most + 1]
+            to = out[r, p * width :]
+            call(tile, (
+                a[start + r - first], depth, 1, left, panels[p], width, depth,
+                to if onto else zeros, wide if onto else 0, zeros, to, wide, width, high * depth,
+            ))  # fmt: skip
 
 
-def product(out, first, last, a, start, panels):  # type: ignore[no-untyped-def]
-    """Add ``a[start:] @ panels`` to the rows from ``first`` to ``last`` of ``out``."""
+def plain_product(out, first, last, a, start, panels, onto, zeros, tiles):  # type: ignore[no-untyped-def]
+    """`product`, where there are no tiles."""
     width = panels.shape[2]
     for p in range(panels.shape[0]):
-        if width == wide:
-            wide_panel(out, first, last, p * width, a, start, panels, p)
-        else:
-            narrow_panel(out, first, last, p * width, a, start, panels, p)
+        for r in range(first, last):
+            to = out[r, p * width : (p + 1) * width]
+            if not onto:
+                to[:] = nothing
+            for k in range(panels.shape[1]):
+                to += a[start + r - first, k] * panels[p, k]
 
 
 def steps_of(  # type: ignore[no-untyped-def]
-    u, u_panels, u_b, x, panels, b, sizes, starts, mine, h, c, z, out, c_out, gates
+    u, u_panels, u_b, x, panels, b, sizes, starts, mine, tiles, h, c, z, out, c_out, gates, zeros
 ):
     """All steps of the sequences ``mine``, which follow each other; ``h`` and ``c`` go along.
 
@@ -321,10 +207,9 @@ def steps_of(  # type: ignore[no-untyped-def]
             for r in range(start + first, start + n):
                 for j in range(u_b.shape[1]):
                     x[r, j] = u_b[0, j]
-            product(x, start + first, start + n, u, start + first, u_panels)  # type: ignore[no-untyped-call]
+            product(x, start + first, start + n, u, start + first, u_panels, True, zeros, tiles)  # type: ignore[no-untyped-call]
         if panels.shape[0] and n > first:
-            z[first:n] = nothing
-            product(z, first, n, h, first, panels)  # type: ignore[no-untyped-call]
+            product(z, first, n, h, first, panels, False, zeros, tiles)  # type: ignore[no-untyped-call]
         for r in range(first, n):
             own = start + r
             bias, kept = b[min(r, b.shape[0] - 1)], gates[min(own, gates.shape[0] - 1)]
@@ -333,7 +218,22 @@ def steps_of(  # type: ignore[no-untyped-def]
 
 
 def back_steps(  # type: ignore[no-untyped-def]
-    g, panels, u_panels, initial, rows, gates, sizes, starts, mine, dh, dc, d_x, d_z, d_u
+    g,
+    panels,
+    u_panels,
+    initial,
+    rows,
+    gates,
+    sizes,
+    starts,
+    mine,
+    tiles,
+    dh,
+    dc,
+    d_x,
+    d_z,
+    d_u,
+    zeros,
 ):
     """All steps backwards; ``dh`` and ``dc`` end as the derivatives by the initial states."""
     count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
@@ -347,10 +247,11 @@ def back_steps(  # type: ignore[no-untyped-def]
             kept, d = gates[min(own, gates.shape[0] - 1)], dc[min(r, dc.shape[0] - 1)]
             row(g[own], before, rows[own], kept, dh[r], d, d_x[own], d_z[own], rows.shape[1])  # type: ignore[no-untyped-call]
         if panels.shape[0] and n > first:
-            product(dh, first, n, d_z, start + first, panels)  # type: ignore[no-untyped-call]
+            product(dh, first, n, d_z, start + first, panels, True, zeros, tiles)  # type: ignore[no-untyped-call]
         if u_panels.shape[0] and n > first:
-            d_u[start + first : start + n] = nothing
-            product(d_u, start + first, start + n, d_x, start + first, u_panels)  # type: ignore[no-untyped-call]
+            product(
+                d_u, start + first, start + n, d_x, start + first, u_panels, False, zeros, tiles
+            )  # type: ignore[no-untyped-call]
 
 
 def _shared(walk: Any, arguments: list[Any], sequences: Array, work: int) -> None:
@@ -408,7 +309,8 @@ def _forward(
     sizes, starts, sequences = _places(steps, reverse)
     _shared(
         walk,
-        [u, x_panels, u_b, x, panels, b, sizes, starts, sequences, h, c, z, out, c_out, gates],
+        [u, x_panels, u_b, x, panels, b, sizes, starts, sequences, _tiles(), h, c, z, out, c_out,
+         gates, NOTHING],
         sequences, work,
     )  # fmt: skip
 
@@ -431,7 +333,8 @@ def _backward(
     g, (sizes, starts, sequences) = _plain(g), _places(steps, reverse)
     _shared(
         walk,
-        [g, panels, u_panels, *arrays, sizes, starts, sequences, dh, dc, d_x, d_z, d_u],
+        [g, panels, u_panels, *arrays, sizes, starts, sequences, _tiles(), dh, dc, d_x, d_z, d_u,
+         NOTHING],
         sequences, work,
     )  # fmt: skip
     return (dh[:, :n],) if w_x is None else (dh[:, :n], d_u[:, : w_x.shape[1]])

@@ -24,21 +24,20 @@ so the same number always gives the same bits.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, machine
-from .assembly import STEPS, Walk, Writer
+from . import assembly, blocks, kernels, machine
+from .assembly import STEPS, Writer
+from .blocks import HEIGHTS, Pace, vectors_of, write_tile, write_turn
 
 __all__ = ["product"]
 
 Array = np.ndarray[Any, Any]
 
 NARROW = 8  # rows, and columns; fewer leave most of a tile empty
-HEIGHTS = 6, 4, 2  # rows of a tile
 GROUP = 48  # rows that are taken together: whole tiles, and whole cache lines where they are packed
 AHEAD = 8  # terms from the one that is computed to the one that is asked for
 BLOCK = 512  # terms that are added up at once, at most
@@ -118,7 +117,7 @@ def _plan(
         a_row, a_k, b_row, b_column = b_column, b_row, a_k, a_row
     if n < NARROW or 1 not in (b_row, b_column) or (b_column != 1 and k < lanes):
         return None
-    wide = _vectors(lanes * size) * lanes
+    wide = vectors_of(lanes * size) * lanes
     panels = -(-n // wide)
     by_rows, staged, grain = _parts(m, n, k, wide, b_column == 1, a_k == 1, threads)
     total = m if by_rows else panels
@@ -185,14 +184,10 @@ def _longest(n: int, part: int, threads: int) -> int:
     return max(busy)
 
 
-def _vectors(width: int) -> int:
-    """How many vectors of so many bytes a panel is wide: as the registers allow for."""
-    return 2 if width == 32 else 4
-
-
 @cache
 def _entry(dtype: str, lanes: int) -> int | None:
-    return kernels.written("tiles", (dtype, lanes), lambda: _text(dtype, lanes), __file__)
+    sources = __file__, blocks.__file__
+    return kernels.written("tiles", (dtype, lanes), lambda: _text(dtype, lanes), sources)
 
 
 # ---------------------------------------------------------------- the kernel
@@ -200,107 +195,17 @@ def _entry(dtype: str, lanes: int) -> int | None:
 
 def _text(dtype: str, lanes: int) -> str:
     w = Writer(dtype, lanes)
-    vectors = _vectors(lanes * w.size)
+    vectors = vectors_of(lanes * w.size)
     high, wide = HEIGHTS[0], vectors * w.lanes
-    _tile(w, "along", high, vectors, Pace(1, wide, STEPS))
-    _tile(w, "across", high, vectors, Pace(b=wide, steps=STEPS))
+    write_tile(w, "along", high, vectors, Pace(1, wide, STEPS))
+    write_tile(w, "across", high, vectors, Pace(b=wide, steps=STEPS))
     for rows in HEIGHTS:
-        _tile(w, "tile", rows, vectors, Pace())
+        write_tile(w, "tile", rows, vectors, Pace())
     for narrow in range(1, vectors):  # the last panel
-        _tile(w, "tile", high, narrow, Pace())
-    _turn(w)
+        write_tile(w, "tile", high, narrow, Pace())
+    write_turn(w)
     w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", lambda: _Entry(w, vectors), "i32 0")
     return w.text()
-
-
-class Pace(NamedTuple):
-    """How far a step goes on in the left factor, and in the right one; steps in one turn."""
-
-    a: str | int = "%a_k"
-    b: str | int = "%b_row"
-    steps: int = 1
-
-
-def _tile(w: Writer, name: str, rows: int, vectors: int, pace: Pace) -> None:
-    """A block of sums, plus others and a vector; rows beyond the last one are that again.
-
-    Only ``wanted`` columns are read and written.
-    """
-
-    def body() -> None:
-        inside = [w.let(f"icmp slt i64 {r}, %left") for r in range(1, rows)]
-
-        def places(first: str, step: str) -> list[str]:
-            out = [first]
-            for fits in inside:
-                out.append(w.at(out[-1], w.select(fits, f"i64 {step}", "i64 0")))
-            return out
-
-        left = places("%a", "%a_row")
-
-        def turn(steps: int, _: str, along: str, down: str, *sums: str) -> list[str]:
-            a, b = Walk(w, along, pace.a), Walk(w, down, pace.b)
-            ahead = Walk(w, w.add(a.index, "%ahead"), pace.a)
-            for u in range(steps):
-                right = w.loads(b.at("%b"), vectors)
-                w.prefetch(ahead.at(left[u % rows]), written=False)
-                sums = tuple(w.outer(sums, [a.at(row) for row in left], right))
-                for walk in (a, b, ahead):
-                    walk.go_on()
-            return [a.end(), b.end(), *sums]
-
-        zeros = [(w.vector, "zeroinitializer")] * (rows * vectors)
-        made = w.turns(0, "%k", pace.steps, turn, [("i64", "0")] * 2 + zeros)[2:]
-        sources, results = places("%sums", "%sums_row"), places("%c", "%c_row")
-
-        def finish(load: Callable[[str, int], str], store: Callable[[str, str, int], None]) -> None:
-            more = [load(w.at("%bias", v * w.lanes), v) for v in range(vectors)]
-            ends = []
-            for i, value in enumerate(made):  # all are read before any is written
-                r, v = divmod(i, vectors)
-                there = load(w.at(sources[r], v * w.lanes), v)
-                ends.append(w.plus(w.plus(value, there), more[v]))
-            for i, end in enumerate(ends):
-                r, v = divmod(i, vectors)
-                store(end, w.at(results[r], v * w.lanes), v)
-
-        def whole() -> None:
-            finish(lambda at, v: w.load(at), lambda value, at, v: w.store(value, at))
-
-        def part() -> None:
-            masks = [w.lanes_below(str(v * w.lanes), "%wanted") for v in range(vectors)]
-            finish(
-                lambda at, v: w.load_masked(at, masks[v]),
-                lambda value, at, v: w.store_masked(value, at, masks[v]),
-            )
-
-        w.when(w.let(f"icmp sge i64 %wanted, {vectors * w.lanes}"), whole, part)
-
-    head = "ptr %a, i64 %a_row, i64 %a_k, i64 %left, ptr %b, i64 %b_row, i64 %k"
-    sums = "ptr %sums, i64 %sums_row, ptr %bias, ptr %c, i64 %c_row, i64 %wanted"
-    w.define(f"internal void @{name}_{rows}_{vectors}({head}, {sums}, i64 %ahead) noinline", body)
-
-
-def _turn(w: Writer) -> None:
-    """A square with rows and columns exchanged, plus a vector; so many rows of the result.
-
-    Of a square that ends sooner the last row is read again.
-    """
-
-    def body() -> None:
-        there = [w.mul(w.smaller(i, "%last"), "%apart") for i in range(w.lanes)]
-        rows = w.turned([w.load(w.at("%source", at)) for at in there])
-        more = w.load("%bias")
-        for i, row in enumerate(rows):
-
-            def put(i: int = i, row: str = row) -> None:
-                place = w.at("%result", w.mul("%far", i))
-                w.store(w.plus(row, more), place)
-
-            w.when(w.let(f"icmp slt i64 {i}, %wanted"), put)
-
-    head = "ptr %source, i64 %apart, i64 %last, ptr %result, i64 %far, i64 %wanted, ptr %bias"
-    w.define(f"internal void @turn({head}) noinline", body)
 
 
 class Place(NamedTuple):

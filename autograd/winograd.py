@@ -154,7 +154,7 @@ def _tile(lanes: int, size: int) -> tuple[int, int]:
 
 @cache
 def _entry(dtype: str, lanes: int) -> int | None:
-    return kernels.written("winograd", (dtype, lanes), lambda: _text(dtype, lanes), __file__)
+    return kernels.written("winograd", (dtype, lanes), lambda: _text(dtype, lanes), (__file__,))
 
 
 def _text(dtype: str, lanes: int) -> str:

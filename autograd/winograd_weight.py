@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, products
+from . import assembly, kernels, products, winograd
 from .assembly import STEPS, Writer
 from .winograd import G, differences
 
@@ -117,7 +117,8 @@ def _strips(
 
 @cache
 def _entry(dtype: str, lanes: int) -> int | None:
-    return kernels.written("winograd_weight", (dtype, lanes), lambda: _text(dtype, lanes), __file__)
+    sources = __file__, winograd.__file__
+    return kernels.written("winograd_weight", (dtype, lanes), lambda: _text(dtype, lanes), sources)
 
 
 def _tiles(w: Writer) -> dict[int, int]:
