@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from . import scalar
+from . import machine, scalar
 from .shapes import sum_to
 
 Array = np.ndarray[Any, Any]
 
-ROWS = 1024  # of factors that are held; so many make a product that is worth its sum
+ROWS = 2048  # of factors that are held; so many make a product that is worth its sum
 LARGE = 4096  # elements; fewer zeros are made sooner than avoided
 
 
@@ -75,7 +75,9 @@ class Product(Deferred):
     def value(self) -> Array:
         """The product as an array."""
         if self.lefts:
-            product = scalar.matmul(below(self.lefts).T, below(self.rights))
+            # The walk goes back in time, and steps lie in memory as they were made.
+            left, right = below(self.lefts[::-1]), below(self.rights[::-1])
+            product = scalar.matmul(left.T, right)
             self.total = product if self.total is None else np.add(self.total, product, self.total)
             self.lefts, self.rights, self.rows = [], [], 0
         assert self.total is not None
@@ -104,7 +106,7 @@ class Rows(Deferred):
     def value(self) -> Array:
         """The sum as an array."""
         if self.pieces:
-            rows = below(self.pieces)
+            rows = below(self.pieces[::-1])
             added = sum_to(rows, rows.shape[1:])
             self.total = added if self.total is None else np.add(self.total, added, self.total)
             self.pieces, self.count = [], 0
@@ -144,16 +146,17 @@ def below(pieces: list[Array]) -> Array:
     whole, layout = first.base, (first.shape, first.strides)
     if (
         type(whole) is not np.ndarray
-        or (whole.shape[1:], whole.strides) != (first.shape[1:], first.strides)
+        or whole.dtype is not first.dtype
+        or not (whole.flags.c_contiguous and first.flags.c_contiguous)
         or any(p.base is not whole or (p.shape, p.strides) != layout for p in pieces)
     ):
         return np.concatenate(pieces)
-    start, *others = [p.__array_interface__["data"][0] for p in [whole, *pieces]]
-    step = first.nbytes
-    if others != [*range(others[0], others[0] + count * step, step)]:
+    places, step = [*map(machine.place_of, pieces)], first.nbytes
+    if places != [*range(places[0], places[0] + count * step, step or 1)]:
         return np.concatenate(pieces)
-    row = (others[0] - start) // whole.strides[0]
-    return whole[row : row + count * len(first)]
+    start = (places[0] - machine.place_of(whole)) // first.itemsize
+    flat = whole.reshape(-1)[start : start + count * first.size]
+    return flat.reshape(count * len(first), *first.shape[1:])
 
 
 def settled(ds: Any) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ from .cache import text_of
 Array = np.ndarray[Any, Any]
 Steps = tuple[int, ...]
 
-ROOM = 1024  # rows of derivatives that stand in one piece of memory
+ROOM = 2048  # rows of derivatives that stand in one piece of memory
 GRAIN = 1 << 21  # products and sums that are worth a thread of their own
 ROWS = 4  # states that a thread takes at least
 FLOAT = np.dtype(np.float32)
@@ -351,7 +351,7 @@ _blocks = _Blocks()
 
 
 def _slopes(rows: int, width: int, which: str = "x") -> Array:
-    """Room for derivatives, right below those of the step that was walked back before.
+    """Room for derivatives, right above those of the step that was walked back before.
 
     So the factors of a weight's gradient, which wait for each other (`deferred`), are one matrix
     when they meet.
@@ -364,7 +364,7 @@ def _slopes(rows: int, width: int, which: str = "x") -> Array:
         block, used = np.empty((ROOM, width), np.float32), 0
         known = weakref.ref(block)
     _blocks.begun[width, which] = known, used + rows  # type: ignore[assignment]
-    return block[used : used + rows]
+    return block[ROOM - used - rows : ROOM - used]
 
 
 # ---------------------------------------------------------------- the kinds of cells
