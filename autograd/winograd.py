@@ -47,7 +47,7 @@ TRANSFORM = np.einsum("ai,bj->abij", G, G).reshape(16, 9)
 POINTERS = ("image", "weights", "bias", "result", "scratch", "counter")
 WORDS = (*POINTERS, "channels", "filters", "down", "across", "places_down", "places_across", "top",
          "left", "rows_of_squares", "squares", "apart", "rows_at_once", "all_rows", "pitch",
-         "count_of_vectors", "strips", "size", "blocks")  # fmt: skip
+         "strips", "size", "blocks")  # fmt: skip
 TABLE = struct.Struct(f"{len(WORDS)}q")
 
 
@@ -58,7 +58,6 @@ class Strips(NamedTuple):
     rows: int
     number: int
     pitch: int  # from one channel's transformed pixels to the next one's
-    vectors: int
     size: int  # elements of a thread's scratch memory
 
 
@@ -119,7 +118,7 @@ def correlate(
     table = TABLE.pack(
         *(a.ctypes.data for a in arrays), channels, filters, down, across, *places,
         -padding[0], -padding[1], rows_of_squares, squares, strips.apart, strips.rows, all_rows,
-        strips.pitch, strips.vectors, strips.number, strips.size, blocks,
+        strips.pitch, strips.number, strips.size, blocks,
     )  # fmt: skip
     crew.run(entry, table, threads, 1, threads)
     for thread in range(threads):  # zeros, unless something was not finite
@@ -141,7 +140,7 @@ def _strips(
     vectors = -(-rows * apart // lanes)
     pitch = (vectors + 1) * lanes
     needed = lanes + across + 16 * (pitch * (channels + _tile(lanes, size)[0]) + 2 * lanes)
-    return Strips(apart, rows, count, pitch, vectors, -(-needed // lanes) * lanes)
+    return Strips(apart, rows, count, pitch, -(-needed // lanes) * lanes)
 
 
 def _tile(lanes: int, size: int) -> tuple[int, int]:
@@ -235,8 +234,30 @@ class _Entry:
         w = self.w
         first = w.mul(strip, self.rows_at_once)
         count = w.smaller(self.rows_at_once, w.sub(self.all_rows, first))
+        used = w.mul(count, self.apart)
+        self.here = w.let(f"sdiv i64 {w.add(used, w.lanes - 1)}, {w.lanes}")
+        self._clear_last(w.mul(w.sub(self.here, 1), w.lanes))
         self._rows(first, count, self._transform)
         w.loop(0, self.blocks, 1, lambda b: self._block(b, first, count))
+
+    def _clear_last(self, at: str) -> None:
+        """Zeros in the last vector of every channel, some lanes of which nothing else fills.
+
+        What memory holds by chance may be numbers below the normal ones, each product of which
+        takes the processor a hundred times as long.
+        """
+        w = self.w
+
+        def part(e: str) -> None:
+            first = w.at(w.at(self.pixels, w.mul(e, self.of_channels)), at)
+
+            def channel(_: str, place: str) -> list[str]:
+                w.store("zeroinitializer", place)
+                return [w.at(place, self.pitch)]
+
+            w.loop(0, self.channels, 1, channel, [("ptr", first)])
+
+        w.loop(0, "16", 1, part)
 
     def _rows(self, first: str, count: str, each: Callable[..., None]) -> None:
         """Take rows of squares, so many squares at a time as a vector has lanes."""
@@ -328,9 +349,9 @@ class _Entry:
                     f"(ptr {begin}, ptr {w.at(pixels, at)}, i64 {self.channels}, "
                     f"i64 {self.pitch}, ptr {w.at(sums, at)})"
                 )
-                self._widest(w.sub(self.count_of_vectors, v), head, self.vectors)
+                self._widest(w.sub(self.here, v), head, self.vectors)
 
-            w.loop(0, self.count_of_vectors, self.vectors, squares)
+            w.loop(0, self.here, self.vectors, squares)
 
         w.loop(0, "16", 1, product)
         filter_ = w.mul(block, self.rows)

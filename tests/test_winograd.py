@@ -194,3 +194,32 @@ def test_gradients_of_second_order(ways):
     assert rg.autograd.gradgradcheck(squares, (x, w), fast_mode=True)
     assert ways
     assert all(ways)
+
+
+@pytest.mark.parametrize(("images", "filters", "padding"), [c for c in CASES if c[2] != "same"])
+def test_what_memory_holds_by_chance_is_no_factor(images, filters, padding, monkeypatch):
+    """It might be subnormal, and each product take a hundred times as long."""
+    monkeypatch.setattr(kernels, "limit", 1)
+    x, w, _ = arrays(images, filters, "float32")
+    padding = (padding, padding) if isinstance(padding, int) else padding
+    places = [n + 2 * p - 2 for n, p in zip(images[2:], padding, strict=True)]
+    made = []
+
+    def empty(shape, dtype):
+        made.append(np.full(shape, np.nan, dtype))
+        return made[-1]
+
+    monkeypatch.setattr(np, "empty", empty)
+    found = winograd.correlate(x, w, None, places, padding)
+    monkeypatch.undo()
+    assert np.isfinite(found).all()
+    lanes, (rows, _) = assembly.lanes("float32"), winograd._tile(assembly.lanes("float32"), 4)
+    halves = [-(-n // 2) for n in places]
+    strips = winograd._strips(
+        images[1], halves[1], images[0] * halves[0], lanes, 4, images[3], threads=1
+    )
+    begin = lanes + images[3] + 16 * (images[1] * strips.pitch + lanes)
+    sums = made[-1][begin:][: 16 * (rows * strips.pitch + lanes)].reshape(16, -1)
+    sums = sums[:, : rows * strips.pitch].reshape(16, rows, strips.pitch)
+    count = min(strips.rows, images[0] * halves[0] - strips.rows * (strips.number - 1))
+    assert np.isfinite(sums[..., : -(-count * strips.apart // lanes) * lanes]).all()
