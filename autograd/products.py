@@ -338,6 +338,9 @@ def each(
     place = _side(out)
     if out.shape != (*shape, m, n) or out.dtype is not kind or place is None or place[0] != PLAIN:
         return None
+    found = tiles.each(a, b, out, added)
+    if found is not None:
+        return Step(*found, 1), out, links
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     apart = [s for x in (a, b, out) for s in (x.strides[0] if axes == 4 else 0, x.strides[-3])]
     table = TABLE_OF_EACH.pack(

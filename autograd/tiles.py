@@ -24,6 +24,7 @@ so the same number always gives the same bits.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -52,16 +53,23 @@ LARGE = 1 << 25  # multiplications, from which parts are smaller, and dealt out 
 PARTS, MINE, MANY = 4, 2, 8  # of each thread by rows; panels of one; and when there are many
 
 STAGES = ALONE, COPY, MULTIPLY = 0, 1, 2  # what an entry does: both, or one after the other
-TURNED_IN, TURNED_OUT, COPIED, PACKED = 1, 2, 4, 8  # flags: what becomes of panels and results
+# Products of a batch that are not large take as long elsewhere, unless there is much to turn.
+NEARLY_WIDE, OF_EACH = 48, 1 << 21  # columns, and multiplications
+STACK = 1 << 18  # bytes of scratch memory that a product of a batch may have
+# Flags: what becomes of panels and results, and whether these are added to what is there.
+TURNED_IN, TURNED_OUT, COPIED, PACKED, ADDED = 1, 2, 4, 8, 16
 TABLE = struct.Struct("21q")
 WORDS = ("a", "b", "c", "bias", "scratch", "stage", "a_row", "a_k", "b_row", "b_column", "c_row",
          "m", "n", "k", "by_rows", "deep", "flags", "shared", "packed", "own", "grain")  # fmt: skip
+NUMBERS = WORDS[WORDS.index("a_row") :]
+TABLE_OF_EACH = struct.Struct("27q")
 
 
 class Plan(NamedTuple):
     """How a product is computed: whether turned, and what does not depend on where arrays are."""
 
     entry: int
+    each: int  # the entry for a batch
     turned: bool
     copies: int  # panels that are copied before all else
     numbers: tuple[int, ...]
@@ -88,6 +96,30 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
     stage = MULTIPLY if plan.copies else ALONE
     crew.run(plan.entry, TABLE.pack(*objects, stage, *plan.numbers), plan.total, grain, threads)
     return c
+
+
+def each(a: Array, b: Array, c: Array, added: bool) -> tuple[int, bytes] | None:
+    """An entry, and its table, that computes products of a batch one by one.
+
+    They are written to ``c``, or ``added`` to it.  None where others had better compute them.
+
+    Shape: ``(…, N, m, k), (…, N, k, n) → (…, N, m, n)``, of three axes or four
+    """
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    if b.strides[-1] == b.itemsize and (n < NEARLY_WIDE or m * n * k < OF_EACH):
+        return None
+    plan = _plan(a.dtype, a.shape[-2:], a.strides[-2:], b.shape[-2:], b.strides[-2:], 1)
+    if plan is None or plan.scratch * a.itemsize > STACK or (added and plan.turned):
+        return None
+    numbers = dict(zip(NUMBERS, plan.numbers, strict=True))
+    numbers["c_row"] = c.strides[-2] // c.itemsize
+    numbers["flags"] |= ADDED * added
+    arrays = (b, a, c) if plan.turned else (a, b, c)
+    apart = [s for x in arrays for s in (x.strides[0] if x.ndim == 4 else 0, x.strides[-3])]
+    return plan.each, TABLE_OF_EACH.pack(
+        *map(machine.place_of, arrays), *numbers.values(), c.shape[-3], *apart, plan.total,
+        plan.scratch * a.itemsize,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
@@ -124,8 +156,8 @@ def _plan(
     rows = grain if by_rows else m
     if turned and min(rows, total % grain or rows if by_rows else rows) < lanes:
         return None
-    entry = _entry(dtype, lanes)
-    if entry is None:
+    entries = _entries(dtype, lanes)
+    if entries is None:
         return None
     mine = panels if by_rows else grain  # panels of a part
     copied = b_column == 1 and ((k * rows > COPIES and b_row != wide) or n % lanes > 0)
@@ -143,7 +175,8 @@ def _plan(
     numbers = (a_row, a_k, b_row, b_column, across, m, n, k, by_rows, deep, flags, shared, held,
                own, grain)  # fmt: skip
     scratch = shared + own * -(-total // grain) + 64 // size
-    return Plan(entry, turned, panels if staged else 0, numbers, total, scratch)
+    entry, of_each = entries
+    return Plan(entry, of_each, turned, panels if staged else 0, numbers, total, scratch)
 
 
 def _parts(
@@ -185,9 +218,10 @@ def _longest(n: int, part: int, threads: int) -> int:
 
 
 @cache
-def _entry(dtype: str, lanes: int) -> int | None:
+def _entries(dtype: str, lanes: int) -> Sequence[int] | None:
     sources = __file__, blocks.__file__
-    return kernels.written("tiles", (dtype, lanes), lambda: _text(dtype, lanes), sources)
+    names = "entry", "each"
+    return kernels.functions("tiles", (dtype, lanes), lambda: _text(dtype, lanes), sources, names)
 
 
 # ---------------------------------------------------------------- the kernel
@@ -204,8 +238,41 @@ def _text(dtype: str, lanes: int) -> str:
     for narrow in range(1, vectors):  # the last panel
         write_tile(w, "tile", high, narrow, Pace())
     write_turn(w)
-    w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", lambda: _Entry(w, vectors), "i32 0")
+    head = "(ptr %table, i64 %start, i64 %stop)"
+    w.define(f"internal void @compute{head} noinline", lambda: _Product(w, vectors))
+    w.define(f"i32 @entry{head}", lambda: w.do(f"call void @compute{head}"), "i32 0")
+    w.define(f"i32 @each{head}", lambda: _each(w), "i32 0")
     return w.text()
+
+
+def _each(w: Writer) -> None:
+    """Products of a batch: a table for one of them is made, and its arrays changed each time."""
+    words = w.table(0, TABLE_OF_EACH.size // 8)
+    own, slots = w.let(f"alloca [{len(WORDS)} x i64]"), w.let("alloca [4 x i64]")
+    count, *apart, total, room = words[3 + len(NUMBERS) :]
+    scratch = w.let(f"alloca i8, i64 {room}, align 64")
+
+    def keep(value: str, array: str, i: int) -> str:
+        place = w.let(f"getelementptr i64, ptr {array}, i64 {i}")
+        w.do(f"store i64 {value}, ptr {place}")
+        return w.let(f"ptrtoint ptr {place} to i64")
+
+    known = dict(zip(NUMBERS, words[3:], strict=False)) | {"bias": "0", "stage": str(ALONE)}
+    memory = *words[:3], w.let(f"ptrtoint ptr {scratch} to i64")
+    for slot, name in enumerate(("a", "b", "c", "scratch")):  # as if they were in objects
+        known[name] = w.sub(keep(memory[slot], slots, slot), machine.HEAD)
+    for name, value in known.items():
+        keep(value, own, WORDS.index(name))
+
+    def one(i: str) -> None:
+        outer = w.let(f"sdiv i64 {i}, {count}")
+        inner = w.sub(i, w.mul(outer, count))
+        for slot, first in enumerate(words[:3]):
+            steps = w.add(w.mul(outer, apart[2 * slot]), w.mul(inner, apart[2 * slot + 1]))
+            keep(w.add(first, steps), slots, slot)
+        w.do(f"call void @compute(ptr {own}, i64 0, i64 {total})")
+
+    w.loop("%start", "%stop", 1, one)
 
 
 class Place(NamedTuple):
@@ -216,7 +283,7 @@ class Place(NamedTuple):
     panel: str
 
 
-class _Entry:
+class _Product:
     """A part of the work: rows of the left factor, or panels of the right one."""
 
     def __init__(self, w: Writer, vectors: int):
@@ -245,9 +312,9 @@ class _Entry:
         self.has_bias = w.let(f"icmp ne ptr {words['bias']}, null")
         self.words = words
         by_rows = w.let(f"icmp ne i64 {words['by_rows']}, 0")
-        every = TURNED_IN, TURNED_OUT, COPIED, PACKED
+        every = TURNED_IN, TURNED_OUT, COPIED, PACKED, ADDED
         flags = [w.let(f"and i64 {words['flags']}, {b}") for b in every]
-        self.turned_in, self.turned, self.copied, self.packed = (
+        self.turned_in, self.turned, self.copied, self.packed, self.added = (
             w.let(f"icmp ne i64 {f}, 0") for f in flags
         )
         self.count = w.let(f"sdiv i64 {w.add(words['n'], self.wide - 1)}, {self.wide}")
@@ -461,6 +528,7 @@ class _Entry:
         """What the sums of a block are added to: nothing at first, then what others made."""
         w = self.w
         begins = w.let(f"icmp eq i64 {i}, 0")
+        begins = w.let(f"and i1 {begins}, {w.let(f'xor i1 {self.added}, true')}")
         return Place(
             w.select(begins, f"ptr {self.zeros}", f"ptr {self.c}"),
             w.select(begins, "i64 0", f"i64 {self.c_row}"),

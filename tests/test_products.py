@@ -45,6 +45,32 @@ def test_products_are_numpy_s(shape, dtype):
     np.testing.assert_allclose(products.dot(a, b, bias), products.dot(a, b) + bias, rtol=1e-6)
 
 
+# Of a transposed right factor, of one that is wide, and turned; blocks of terms are added up.
+EACH = [(130, 24, 70), (150, 560, 64), (40, 33, 300), (60, 65, 64)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", EACH)
+def test_products_of_a_batch_are_numpy_s(shape, dtype, monkeypatch):
+    monkeypatch.setattr(products, "LARGE", 1)
+    m, k, n = shape
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal(s).astype(dtype) for s in ((2, 3, m, k), (2, 3, k, n)))
+    expected = a.astype("f8") @ b.astype("f8")
+    close = {"rtol": 1e-4, "atol": 1e-6 * k}
+    for left in (a, np.ascontiguousarray(a.swapaxes(2, 3)).swapaxes(2, 3)):
+        for right in (b, np.ascontiguousarray(b.swapaxes(2, 3)).swapaxes(2, 3)):
+            np.testing.assert_allclose(products.matmul(left, right), expected, **close)
+            got = products.matmul(left[:, 1], right[:, 1])
+            np.testing.assert_allclose(got, expected[:, 1], **close)
+            total = products.total(left[0, :2], right[0, :2])
+            np.testing.assert_allclose(total, expected[0, :2].sum(0), **close)
+            wide = np.full((2, 3, m, n + 5), 7, dtype)
+            products.matmul(left, right, out=wide[..., :n])
+            np.testing.assert_allclose(wide[..., :n], expected, **close)
+            assert (wide[..., n:] == 7).all()
+
+
 # By rows with a right factor that is copied first, and by panels; several blocks of terms.
 @pytest.mark.parametrize(
     "shape", [(530, 1030, 70), (520, 140, 515), (1100, 70, 1090), (90, 650, 1100)]
