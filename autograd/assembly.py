@@ -174,11 +174,13 @@ class Writer:
         """Sums, and the products of a number at each place with each vector; rows are places."""
         made = []
         for r, place in enumerate(places):
-            factor, row = self.splat(place), sums[r * len(vectors) : (r + 1) * len(vectors)]
-            made += self.settled(
-                [self.fma(factor, v, s) for v, s in zip(vectors, row, strict=True)]
-            )
+            own = sums[r * len(vectors) : (r + 1) * len(vectors)]
+            made += self.products(own, self.splat(place), vectors)
         return made
+
+    def products(self, sums: Sequence[str], factor: str, vectors: Sequence[str]) -> list[str]:
+        """Sums, and the product of a vector with each of others."""
+        return self.settled([self.fma(factor, v, s) for v, s in zip(vectors, sums, strict=True)])
 
     def settled(self, values: Sequence[str]) -> list[str]:
         """The same vectors; they are computed before this, and nothing later is loaded before.

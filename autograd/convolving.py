@@ -105,7 +105,8 @@ def convolution_weight(
         found = direct_weight.convolution_weight(
             _in_plane(x), _in_plane(y), _pair(kernel), settings
         )
-        few = direct_weight.are_few(kernels.name_of(x.dtype), f // groups)
+        dtype, places = kernels.name_of(x.dtype), math.prod(y.shape[2:])
+        few = direct_weight.are_few(dtype, f // groups, places)
         if not few or np.isfinite(found).all():
             return found.reshape(f, c // groups, *kernel)
         # Few filters are computed over the padding too, as zero times what is there.

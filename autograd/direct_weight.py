@@ -19,6 +19,7 @@ from .direct import Axis, Sizes, Tile, axes, layout
 
 Array = np.ndarray[Any, Any]
 
+MANY = 20 * 20  # places, whose pixels fill vectors well
 CHUNK = 208  # pixels whose gradients, for a block of filters, stay in a near cache
 
 
@@ -65,7 +66,7 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
     dtype = kernels.name_of(x.dtype)
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
-    if are_few(dtype, filters):
+    if are_few(dtype, filters, down.places * across.places):
         return _weigh_few(x, y, groups, down, across)
     tile = weight_tile(dtype, filters)
     count = len(x) * groups
@@ -192,54 +193,84 @@ def _weigh(dtype: str) -> Any:
     return kernels.compile(weigh, signature, contract=True, source=source(), prepare=prepare)
 
 
-def are_few(dtype: str, filters: int) -> bool:
-    """Whether so many filters of a group would leave a vector of filters half empty or more."""
-    return 2 * filters <= lanes(dtype) or filters == 1
+def are_few(dtype: str, filters: int, places: int) -> bool:
+    """Whether vectors had better be pixels: of filters there are few, or they fill no two vectors.
+
+    Then half a vector would be empty, or sums of one tap each would want more pointers than there
+    are registers.
+    """
+    n = lanes(dtype)
+    return 2 * filters <= n or filters == 1 or (filters < 2 * n and places >= MANY)
+
+
+def block_of(dtype: str, taps: int, filters: int) -> tuple[int, int]:
+    """The taps and filters of a block of sums of `microkernels.inner` that wastes least."""
+    shapes = [(24, 1), (12, 2), (8, 3), (6, 4), (4, 6), (3, 8), (9, 1), (9, 2), (5, 5)]
+    if lanes(dtype) * np.dtype(dtype).itemsize == 32:
+        shapes = [(12, 1), (6, 2), (4, 3), (3, 4), (9, 1), (5, 2)]
+
+    def cycles(shape: tuple[int, int]) -> float:
+        rows, columns = shape
+        # A run of pixels lies in two lines of the cache: it is loaded twice.
+        return -(-taps // rows) * -(-filters // columns) * max(rows * columns, 2 * rows + columns)
+
+    return min(shapes, key=cycles)
 
 
 def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
-    """`weigh` for few filters in a group: a product of images for each filter and tap."""
-    dtype = kernels.name_of(x.dtype)
+    """`weigh` for few filters in a group: lanes are pixels, which nothing need be turned for."""
+    dtype, kind = kernels.name_of(x.dtype), x.dtype
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
-    where = layout(channels, down, across, ((down.taps, across.taps),), Tile(n, ALONE, 1), 1)
-    width = where.taps.size
-    taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % ALONE)])
-    sums = np.zeros((len(x) * groups * filters, taps.size), x.dtype)
-    kernel = _dot(dtype)
-    block, deal = microkernels.inner(dtype, n, ALONE), microkernels.deal_rows(dtype, n)
-    image, slopes, flat = (np.ascontiguousarray(a).reshape(-1) for a in (x, y, sums))
+    width = channels * len(down.taps) * len(across.taps)
+    rows, columns = block_of(dtype, width, filters)
     total = len(x) * groups
-    rows, wide = int(where.numbers[5]), int(where.numbers[8])
-
-    direct.deal_out(
-        kernel,
-        (image, slopes, flat),
-        (block, deal, filters, taps, where.numbers),
-        [where.size, rows * wide + n],
-        1 if y.size * width < direct.SERIAL else min(kernels.threads(), total),
-        total,
-    )
-    found = np.add.reduce(sums.reshape(len(x), groups, filters, taps.size), axis=0)
-    return found[..., :width]  # type: ignore[no-any-return]
-
-
-ALONE = 9  # taps at a time
+    few = total < 2 * kernels.threads()
+    parts = -(-2 * kernels.threads() // total) if few else 1
+    where = layout(channels, down, across, ((down.taps, across.taps),), Tile(n, rows, 1), parts)
+    taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % rows)])
+    blocks = taps.size // rows, -(-filters // columns)
+    total *= where.bands
+    parts = 1 if y.size * width < direct.SERIAL else min(kernels.threads(), total)
+    grain = -(-total // parts)
+    begins = np.arange(0, total, grain)  # settled beforehand, so the same call gives the same bits
+    parts = len(begins)
+    sums = np.zeros((parts, groups, *blocks, rows * columns, n), kind)
+    plane = int(where.numbers[5] * where.numbers[8]) + n
+    sizes = where.size, plane * blocks[1] * columns
+    scratch, slopes = (np.empty(parts * size, kind) for size in sizes)
+    image, gradient = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
+    block = microkernels.inner(dtype, n, rows, columns)
+    kernels.launch(
+        _weigh_pixels(dtype),
+        (image, gradient, sums.reshape(-1), scratch, slopes, block,
+         microkernels.deal_rows(dtype, n), rows, columns, filters, groups, plane, taps,
+         where.numbers, begins, grain, total),
+        parts,
+        1,
+        (0, 0, sums[0].size, *sizes, *[0] * 9, 1, 0, 0),
+    )  # fmt: skip
+    found = sums.reshape(-1, n).dot(np.ones(n, kind)).reshape(sums.shape[:-1])
+    found = found[0] if parts == 1 else np.add.reduce(found, axis=0)
+    if rows < columns:  # the block holds the fewer of both together
+        found = found.reshape(groups, *blocks, columns, rows).swapaxes(3, 4)
+    found = found.reshape(groups, *blocks, rows, columns).transpose(0, 2, 4, 1, 3)
+    return found.reshape(groups, -1, taps.size)[:, :filters, :width]  # type: ignore[no-any-return]
 
 
 @cache
-def _dot(dtype: str) -> Any:
-    several, rows_of_tile = lanes(dtype), ALONE
+def _weigh_pixels(dtype: str) -> Any:
+    several = lanes(dtype)
     call: Any = None
-    take: Any = None
 
     def prepare() -> None:
-        nonlocal call, take
-        call, take = microkernels.call(), microkernels.take()
+        nonlocal call
+        call = microkernels.call()
 
-    def dot(
-        image, gradient, sums, scratch, slopes, block, deal, filters, taps, numbers, counter, total
-    ):
+    def weigh_pixels(
+        image, gradient, sums, scratch, slopes, block, deal, rows_of_tile, columns, filters, groups,
+        plane, taps, numbers, begins, grain, total,
+    ):  # fmt: skip
         channels, size_down, size_across, places_down, places_across = (
             numbers[0],
             numbers[1],
@@ -259,40 +290,47 @@ def _dot(dtype: str) -> Any:
         phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
         for i in range(several):
             scratch[size - several + i] = 0
-            slopes[rows * wide + i] = 0
-        m = take(counter)
-        while m < total:
-            for band in range(bands):
-                top = band * rows
-                at = np.int64(0)
-                for c in range(channels):
-                    for p in range(phases_down):
-                        for q in range(phases_across):
-                            call(deal, (
-                                image, (m * channels + c) * size_down * size_across,
-                                size_down, size_across,
-                                top * stride_down + offset_down + numbers[18 + p], stride_down,
-                                offset_across + numbers[18 + phases_down + q], stride_across,
-                                scratch, at, high, wide,
-                            ))  # fmt: skip
-                            at += high * wide
-                count = -(-((rows - 1) * wide + places_across) // several)
-                for f in range(m * filters, (m + 1) * filters):
-                    call(deal, (
-                        gradient, f * places_down * places_across, places_down, places_across,
-                        top, 1, 0, 1, slopes, 0, rows, wide,
+        for i in range(slopes.size):  # of filters that are not there, and between the planes
+            slopes[i] = 0
+        size_of_block = rows_of_tile * columns * several
+        blocks_across = -(-filters // columns)
+        count = -(-((rows - 1) * wide + places_across) // several)
+        for item in range(begins[0], min(begins[0] + grain, total)):
+            m, band = item // bands, item % bands
+            top = band * rows
+            at = np.int64(0)
+            for c in range(channels):
+                for p in range(phases_down):
+                    for q in range(phases_across):
+                        call(deal, (
+                            image, (m * channels + c) * size_down * size_across,
+                            size_down, size_across,
+                            top * stride_down + offset_down + numbers[18 + p], stride_down,
+                            offset_across + numbers[18 + phases_down + q], stride_across,
+                            scratch, at, high, wide,
+                        ))  # fmt: skip
+                        at += high * wide
+            for f in range(filters):
+                call(deal, (
+                    gradient, (m * filters + f) * places_down * places_across,
+                    places_down, places_across, top, 1, 0, 1, slopes, f * plane, rows, wide,
+                ))  # fmt: skip
+            base = m % groups * (taps.size // rows_of_tile) * blocks_across
+            for b in range(blocks_across):
+                for t in range(0, taps.size, rows_of_tile):
+                    place = base + t // rows_of_tile * blocks_across + b
+                    call(block, (
+                        scratch, taps, t, slopes, b * columns * plane, plane, count,
+                        sums, place * size_of_block,
                     ))  # fmt: skip
-                    for t in range(0, taps.size, rows_of_tile):
-                        call(block, (scratch, taps, t, slopes, count, sums, f * taps.size + t))
-            m = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     made = f"{dtype}[::1]"
     signature = (
-        f"void({given}, {given}, {made}, {made}, {made}, int64, int64, int64, {ints}, {ints}, "
-        "int64[::1], int64)"
+        f"void({given}, {given}, {made}, {made}, {made}, int64, int64, int64, int64, int64, int64, "
+        f"int64, {ints}, {ints}, {ints}, int64, int64)"
     )
-    return kernels.compile(dot, signature, contract=True, source=source(), prepare=prepare)
+    return kernels.compile(weigh_pixels, signature, contract=True, source=source(), prepare=prepare)
 
 
 def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Array:

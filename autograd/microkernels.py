@@ -9,8 +9,8 @@ type, whatever blocks they are given, and a block takes LLVM a few hundredths of
   few vectors from the image at the tap's offset, times one number of each filter.
 - `outer`: rows are taps and a vector is a run of filters.  A step is one pixel: a few vectors of
   the gradient, times one number of the image at each tap's offset.
-- `inner`: rows are taps and a vector is a run of pixels, of the image and of the gradient; the
-  lanes are added up at the end.  It is for filters that are alone in their group.
+- `inner`: rows are taps and columns are filters; a vector is a run of pixels, of the image and of
+  the gradient, and the lanes are added up at the end.  It is for few filters.
 - `turn`: a square of the gradient, with rows and columns exchanged.
 - `deal_rows`: rows of an image into scratch memory, with zeros where the image is not.
 
@@ -194,35 +194,46 @@ def outer(dtype: str, lanes: int, rows: int, vectors: int) -> int:
 
 
 @cache
-def inner(dtype: str, lanes: int, rows: int) -> int:
-    """A loop over vectors of pixels that adds products of two images to a sum for each tap.
+def inner(dtype: str, lanes: int, rows: int, filters: int) -> int:
+    """A loop over vectors of pixels that adds products of two images, of each tap and filter.
 
-    It is given an image; the taps' offsets from the first of the block on; the gradient, laid out
-    as the image is, with zeros between its rows; how many vectors there are; the sums, and where
-    the block's are.
+    It is given an image; the taps' offsets from the first of the block on; the first filter's
+    gradient, laid out as the image is, with zeros between its rows, and the distance to the next
+    one's; how many vectors there are; the sums, and where the block's are: each a vector, whose
+    lanes are yet to be added up.
     """
-    head = "ptr %image, ptr %taps, i64 %tap, ptr %gradient, i64 %count, ptr %sums, i64 %block"
+    head = (
+        "ptr %image, ptr %taps, i64 %tap, ptr %gradient, i64 %first, i64 %plane, i64 %count, "
+        "ptr %sums, i64 %block"
+    )
 
     def write(w: Writer) -> None:
-        there = [w.at("%image", w.word("%taps", w.add("%tap", k))) for k in range(rows)]
-
-        def step(i: str, *sums: str) -> list[str]:
-            at = w.mul(i, lanes)
-            slope = w.load(w.at("%gradient", at))
-            return [
-                w.fma(slope, w.load(w.at(pixels, at)), value)
-                for pixels, value in zip(there, sums, strict=True)
-            ]
-
-        made = w.loop(0, "%count", 1, step, [(w.vector, "zeroinitializer")] * rows)
+        pixels = [w.at("%image", w.word("%taps", w.add("%tap", k))) for k in range(rows)]
+        slope = w.at("%gradient", "%first")
+        slopes = [w.at(slope, w.mul("%plane", f)) for f in range(filters)]
         block = w.at("%sums", "%block")
-        for k, value in enumerate(made):
-            place = w.at(block, k)
-            before = w.let(f"load {w.number}, ptr {place}")
-            after = w.let(f"fadd {w.number} {before}, {w.total(value)}")
-            w.do(f"store {w.number} {after}, ptr {place}")
+        places = [w.at(block, i * lanes) for i in range(rows * filters)]
+        turned = rows < filters  # the fewer are held in registers, while the others go by
+        passing, held = (slopes, pixels) if turned else (pixels, slopes)
 
-    return _made("inner", head, write, dtype, lanes, rows)
+        def turn(steps: int, i: str, *sums: str) -> list[str]:
+            first = w.opaque(w.mul(i, lanes))
+            for u in range(steps):
+                at = [w.at(w.at(place, first), u * lanes) for place in (*held, *passing)]
+                vectors = [w.load(place) for place in at[: len(held)]]
+                made: list[str] = []
+                for p, place in enumerate(at[len(held) :]):
+                    own = sums[p * len(held) : (p + 1) * len(held)]
+                    made += w.products(own, w.load(place), vectors)
+                sums = tuple(made)
+            return list(sums)
+
+        carried = [(w.vector, w.load(place)) for place in places]
+        made = w.turns(0, "%count", STEPS, turn, carried)
+        for value, place in zip(made, places, strict=True):
+            w.store(value, place)
+
+    return _made("inner", head, write, dtype, lanes, rows, filters)
 
 
 # ---------------------------------------------------------------- rows and columns
