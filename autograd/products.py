@@ -1,7 +1,8 @@
 """Products of large matrices, shared by our own threads.
 
-One product is computed by tiles of our own (`tiles`).  What those do not take, such as very few
-rows or columns, and the products of a batch, are NumPy's own BLAS: OpenBLAS begins a product on
+One product is computed by tiles of our own (`tiles`), and those of a batch where they are large or
+their right factor is transposed.  What those do not take, such as very few rows or columns, and
+small products of a batch, are NumPy's own BLAS: OpenBLAS begins a product on
 several threads later than it could, waits for all of them, and lets them poll for the next one,
 which takes a core from everyone else.  So it is asked for parts of the product, each on one
 thread, by a crew that does not wait for who is busy (`machine.Crew`).
