@@ -25,56 +25,27 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, blocks, kernels, machine
+from . import assembly, blocks, kernels, machine, tiling
 from .assembly import STEPS, Writer
 from .blocks import HEIGHTS, Pace, vectors_of, write_tile, write_turn
+from .tiling import ADDED, AHEAD, COPIED, GROUP, NUMBERS, PACKED, TURNED_IN, TURNED_OUT, plan_of
 
-__all__ = ["product"]
+__all__ = ["each", "product"]
 
 Array = np.ndarray[Any, Any]
 
-NARROW = 8  # rows, and columns; fewer leave most of a tile empty
-GROUP = 48  # rows that are taken together: whole tiles, and whole cache lines where they are packed
-AHEAD = 8  # terms from the one that is computed to the one that is asked for
-BLOCK = 512  # terms that are added up at once, at most
-NEAR = 1 << 20  # bytes of copied panels that stay in a core's second cache
-COPIES = 1 << 13  # rows of a part times terms, from which panels that are read so often are copied
-CLOSE = 1 << 15  # bytes of panels that stay in its first one, where vectors may straddle lines
-APART = 1 << 11  # bytes between terms, from which they crowd into few sets of the cache
-PACKED_FOR = 6  # panels; for so many, rows of the left factor are packed
-SMALL = 128  # rows of the left factor; the product is turned rather than a larger right one
-FEW = 24  # rows; for fewer a thread does not read all of the right factor
-LARGE = 1 << 25  # multiplications, from which parts are smaller, and dealt out as threads come
-PARTS, MINE, MANY = 4, 2, 8  # of each thread by rows; panels of one; and when there are many
-
-STAGES = ALONE, COPY, MULTIPLY = 0, 1, 2  # what an entry does: both, or one after the other
 # Products of a batch that are not large take as long elsewhere, unless there is much to turn.
 NEARLY_WIDE, OF_EACH = 48, 1 << 21  # columns, and multiplications
 STACK = 1 << 18  # bytes of scratch memory that a product of a batch may have
-# Flags: what becomes of panels and results, and whether these are added to what is there.
-TURNED_IN, TURNED_OUT, COPIED, PACKED, ADDED = 1, 2, 4, 8, 16
-TABLE = struct.Struct("21q")
-WORDS = ("a", "b", "c", "bias", "scratch", "stage", "a_row", "a_k", "b_row", "b_column", "c_row",
-         "m", "n", "k", "by_rows", "deep", "flags", "shared", "packed", "own", "grain")  # fmt: skip
-NUMBERS = WORDS[WORDS.index("a_row") :]
-TABLE_OF_EACH = struct.Struct("27q")
-
-
-class Plan(NamedTuple):
-    """How a product is computed: whether turned, and what does not depend on where arrays are."""
-
-    entry: int
-    each: int  # the entry for a batch
-    turned: bool
-    copies: int  # panels that are copied before all else
-    numbers: tuple[int, ...]
-    total: int
-    scratch: int  # elements
+STAGES = ALONE, COPY, MULTIPLY = 0, 1, 2  # what an entry does: both, or one after the other
+WORDS = ("a", "b", "c", "bias", "scratch", "stage", *NUMBERS)
+TABLE = struct.Struct(f"{len(WORDS)}q")
+TABLE_OF_EACH = struct.Struct(f"{3 + len(NUMBERS) + 9}q")
 
 
 def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
@@ -82,8 +53,9 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
 
     None where others had better compute it.
     """
-    plan = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides, kernels.threads())
-    if plan is None:
+    plan = plan_of(a.dtype, a.shape, a.strides, b.shape, b.strides, kernels.threads())
+    entries = None if plan is None else _entries(kernels.name_of(a.dtype))
+    if plan is None or entries is None:
         return None
     c = np.empty((len(a), b.shape[1]), a.dtype)
     scratch = np.empty(plan.scratch, a.dtype)
@@ -92,9 +64,9 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array | None:
     crew, threads, grain = kernels.crew(), kernels.threads(), plan.numbers[-1]
     assert crew is not None
     if plan.copies:
-        crew.run(plan.entry, TABLE.pack(*objects, COPY, *plan.numbers), plan.copies, 1, threads)
+        crew.run(entries[0], TABLE.pack(*objects, COPY, *plan.numbers), plan.copies, 1, threads)
     stage = MULTIPLY if plan.copies else ALONE
-    crew.run(plan.entry, TABLE.pack(*objects, stage, *plan.numbers), plan.total, grain, threads)
+    crew.run(entries[0], TABLE.pack(*objects, stage, *plan.numbers), plan.total, grain, threads)
     return c
 
 
@@ -108,118 +80,29 @@ def each(a: Array, b: Array, c: Array, added: bool) -> tuple[int, bytes] | None:
     (m, k), n = a.shape[-2:], b.shape[-1]
     if b.strides[-1] == b.itemsize and (n < NEARLY_WIDE or m * n * k < OF_EACH):
         return None
-    plan = _plan(a.dtype, a.shape[-2:], a.strides[-2:], b.shape[-2:], b.strides[-2:], 1)
-    if plan is None or plan.scratch * a.itemsize > STACK or (added and plan.turned):
+    plan = plan_of(a.dtype, a.shape[-2:], a.strides[-2:], b.shape[-2:], b.strides[-2:], 1)
+    entries = None if plan is None else _entries(kernels.name_of(a.dtype))
+    if (
+        plan is None
+        or entries is None
+        or plan.scratch * a.itemsize > STACK
+        or (added and plan.turned)
+    ):
         return None
     numbers = dict(zip(NUMBERS, plan.numbers, strict=True))
     numbers["c_row"] = c.strides[-2] // c.itemsize
     numbers["flags"] |= ADDED * added
     arrays = (b, a, c) if plan.turned else (a, b, c)
     apart = [s for x in arrays for s in (x.strides[0] if x.ndim == 4 else 0, x.strides[-3])]
-    return plan.each, TABLE_OF_EACH.pack(
+    return entries[1], TABLE_OF_EACH.pack(
         *map(machine.place_of, arrays), *numbers.values(), c.shape[-3], *apart, plan.total,
         plan.scratch * a.itemsize,
     )  # fmt: skip
 
 
-@lru_cache(maxsize=1024)
-def _plan(
-    kind: np.dtype[Any],
-    a: tuple[int, ...],
-    a_strides: tuple[int, ...],
-    b: tuple[int, ...],
-    b_strides: tuple[int, ...],
-    threads: int,
-) -> Plan | None:
-    """How to multiply arrays of these shapes and strides; None if not here."""
-    dtype, size = kind.name, kind.itemsize  # a type's name takes 1 µs to make: not at each call
-    (m, k), n = a, b[1]
-    lanes = assembly.lanes(dtype)
-    if not lanes or kernels.crew() is None or m < NARROW:
-        return None
-    if any(s % size for s in (*a_strides, *b_strides)):
-        return None
-    (a_row, a_k), (b_row, b_column) = ([s // size for s in x] for x in (a_strides, b_strides))
-    # What it spares is copies of k·(n - m) terms; it costs that m·n results are turned.
-    spares = (a_row == 1 or b_column != 1) and m <= SMALL and k * (n - m) > 4 * m * n
-    turned = m <= n and (spares or (b_column != 1 and m < SMALL))
-    across = n
-    if turned:
-        m, n = n, m
-        a_row, a_k, b_row, b_column = b_column, b_row, a_k, a_row
-    if n < NARROW or 1 not in (b_row, b_column) or (b_column != 1 and k < lanes):
-        return None
-    wide = vectors_of(lanes * size) * lanes
-    panels = -(-n // wide)
-    by_rows, staged, grain = _parts(m, n, k, wide, b_column == 1, a_k == 1, threads)
-    total = m if by_rows else panels
-    rows = grain if by_rows else m
-    if turned and min(rows, total % grain or rows if by_rows else rows) < lanes:
-        return None
-    entries = _entries(dtype, lanes)
-    if entries is None:
-        return None
-    mine = panels if by_rows else grain  # panels of a part
-    copied = b_column == 1 and ((k * rows > COPIES and b_row != wide) or n % lanes > 0)
-    near = NEAR if copied or b_column != 1 else CLOSE
-    most = max(128, min(BLOCK, near // (size * mine * wide)))
-    deep = -(-k // -(-k // most))
-    staged = staged and (copied or b_column != 1)
-    packed = a_row == 1 and a_k * size >= APART and mine >= PACKED_FOR
-    flags = TURNED_IN * (b_column != 1) + TURNED_OUT * turned + COPIED * copied + PACKED * packed
-    panel = (deep + 1) * wide
-    shared = -(-k // deep) * panels * panel if staged else 0
-    held = GROUP * deep if packed else 0
-    aside = rows * mine * wide if turned else 0
-    own = (0 if staged else mine * panel) + held + aside + 15 & ~15
-    numbers = (a_row, a_k, b_row, b_column, across, m, n, k, by_rows, deep, flags, shared, held,
-               own, grain)  # fmt: skip
-    scratch = shared + own * -(-total // grain) + 64 // size
-    entry, of_each = entries
-    return Plan(entry, of_each, turned, panels if staged else 0, numbers, total, scratch)
-
-
-def _parts(
-    m: int, n: int, k: int, wide: int, b_plain: bool, a_plain: bool, threads: int
-) -> tuple[bool, bool, int]:
-    """Whether parts are rows of the left factor, or panels; whether these are copied before.
-
-    And how many rows or panels a part has.
-    """
-    large = m * n * k >= LARGE and threads > 1
-    panels = -(-n // wide)
-    if m >= n:
-        # Few panels: then they are copied by all threads first, and rows are dealt out.
-        few = 4 * MINE if m < 2 * n else MANY * MINE
-        by_rows = not large or not a_plain or panels < few
-    else:
-        # Rows also of a wide result, if nothing is copied for each of its parts.  Those of a
-        # weight's gradient then stay near the threads that go on to update them.
-        few = -(-m // threads)
-        by_rows = b_plain and few >= FEW and k * few <= COPIES
-    if by_rows:
-        each = -(-m // threads)
-        if large and a_plain:
-            return True, True, max(-(-each // PARTS // HEIGHTS[0]) * HEIGHTS[0], GROUP)
-        return True, False, each + 3 & ~3
-    most = -(-panels // threads)
-    if large:
-        most = min(most, MINE if a_plain else MANY * MINE)
-    return False, False, min(range(most, 0, -1), key=lambda g: _longest(n, g * wide, threads))
-
-
-def _longest(n: int, part: int, threads: int) -> int:
-    """How many columns a thread computes at most, if each takes a part when it is through."""
-    busy = [0] * threads
-    for start in range(0, n, part):
-        first = busy.index(min(busy))
-        busy[first] += min(part, n - start)
-    return max(busy)
-
-
 @cache
-def _entries(dtype: str, lanes: int) -> Sequence[int] | None:
-    sources = __file__, blocks.__file__
+def _entries(dtype: str) -> Sequence[int] | None:
+    lanes, sources = assembly.lanes(dtype), (__file__, blocks.__file__, tiling.__file__)
     names = "entry", "each"
     return kernels.functions("tiles", (dtype, lanes), lambda: _text(dtype, lanes), sources, names)
 
@@ -297,8 +180,13 @@ class _Product:
             w.when(self.turned, lambda: w.loop(*self.panels, 1, self._turn_out))
 
         copying = w.let(f"icmp eq i64 {self.words['stage']}, {COPY}")
-        every = "%start", "%stop"
-        w.when(copying, lambda: w.loop(*blocks, lambda i: self._bring(i, every)), multiply)
+
+        def copy(e: str) -> None:
+            block = w.let(f"sdiv i64 {e}, {self.count}")
+            panel = w.sub(e, w.mul(block, self.count))
+            self._bring(w.mul(block, self.words["deep"]), (panel, w.add(panel, 1)))
+
+        w.when(copying, lambda: w.loop("%start", "%stop", 1, copy), multiply)
 
     def _read_table(self) -> None:
         w = self.w
@@ -594,6 +482,3 @@ class _Product:
             w.loop(0, columns, w.lanes, square)
 
         w.loop(0, self.rows, w.lanes, squares)
-
-
-kernels.forgotten_by_children.append(_plan.cache_clear)

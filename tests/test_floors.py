@@ -23,6 +23,7 @@ FLOORS = [
     "printer",
     "kernels",
     "blocks microkernels image_rows",
+    "tiling",
     "tiles",
     "threads windows bands planes recurrence_cells large products rows deferred",
     "recurrence_kernels winograd",

@@ -73,7 +73,8 @@ def test_products_of_a_batch_are_numpy_s(shape, dtype, monkeypatch):
 
 # By rows with a right factor that is copied first, and by panels; several blocks of terms.
 @pytest.mark.parametrize(
-    "shape", [(530, 1030, 70), (520, 140, 515), (1100, 70, 1090), (90, 650, 1100)]
+    "shape",
+    [(530, 1030, 70), (520, 140, 515), (1100, 70, 1090), (90, 650, 1100), (64, 128, 4200)],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_large_products_are_numpy_s(shape, dtype):
