@@ -162,10 +162,11 @@ def packed(w: Array, rows: int, out: Array) -> None:
     groups, filters, *taps = w.shape
     whole, rest = divmod(filters, rows)
     made = out.reshape(groups, -1, *taps, rows)
+    last = range(3, w.ndim + 1)
     seen = w[:, : whole * rows].reshape(groups, whole, rows, *taps)
-    made[:, :whole] = np.moveaxis(seen, 2, -1)
+    made[:, :whole] = seen.transpose(0, 1, *last, 2)
     if rest:
-        made[:, whole, ..., :rest] = np.moveaxis(w[:, whole * rows :], 1, -1)
+        made[:, whole, ..., :rest] = w[:, whole * rows :].transpose(0, *[i - 1 for i in last], 1)
         made[:, whole, ..., rest:] = 0
 
 
