@@ -342,8 +342,6 @@ def _gather(pending: dict[Node, Any], ours: set[Node], node: Node, d: Any, plain
         pending[node] = _merged(before, d)
     elif node in ours:
         np.add(before, d, before)
-    elif isinstance(before, Deferred):
-        pending[node] = before + d
     else:
         # The first sum makes fresh memory: `before` may be shared with other nodes' gradients.
         pending[node] = total = added(before, d)
