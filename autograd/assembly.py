@@ -319,6 +319,8 @@ class Writer:
 
         This spares instructions that only move on.
         """
+        if count == 1:
+            return self.loop(start, stop, 1, partial(body, 1), carried, maybe=True)
         whole = self.let(f"and i64 {self.sub(stop, start)}, -{count}")
         middle = self.add(whole, start)
         made = self.loop(start, middle, count, partial(body, count), carried, maybe=True)
