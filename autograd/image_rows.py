@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import assembly, kernels
+from . import assembly, kernels, machine
 from .assembly import Writer
 
 __all__ = ["biased", "doubled", "halved", "run", "table", "totals", "woven"]
@@ -48,7 +48,7 @@ def run(loop: Loop, arrays: Sequence[Array], numbers: Sequence[int], rows: int) 
 
 def table(arrays: Sequence[Array], numbers: Sequence[int]) -> bytes:
     """What an entry reads."""
-    words = [*(a.ctypes.data for a in arrays), *numbers]
+    words = [*map(machine.place_of, arrays), *numbers]
     return struct.pack(f"{len(words)}q", *words)
 
 

@@ -219,9 +219,10 @@ def dot(a: Array, b: Array, bias: Array | None = None) -> Array:
     step_a = 0 if not by_rows else size if ta == TRANSPOSED else lda * size
     step_b = 0 if by_rows else ldb * size if tb == TRANSPOSED else size
     table = TABLE.pack(
-        blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
-        c.ctypes.data, n, step_a, step_b, n * size if by_rows else size, by_rows,
-        0 if bias is None else bias.ctypes.data,
+        blas.functions[kind.char], ta, tb, m, n, k, machine.place_of(a), lda,
+        machine.place_of(b), ldb, machine.place_of(c), n, step_a, step_b,
+        n * size if by_rows else size, by_rows,
+        0 if bias is None else machine.place_of(bias),
     )  # fmt: skip
     total = m if by_rows else n
     grain = -(-total // count) + 15 & ~15
@@ -345,8 +346,8 @@ def each(
     (ta, lda), (tb, ldb) = sides  # type: ignore[misc]
     apart = [s for x in (a, b, out) for s in (x.strides[0] if axes == 4 else 0, x.strides[-3])]
     table = TABLE_OF_EACH.pack(
-        blas.functions[kind.char], ta, tb, m, n, k, a.ctypes.data, lda, b.ctypes.data, ldb,
-        out.ctypes.data, place[1], shape[-1], *apart, added,
+        blas.functions[kind.char], ta, tb, m, n, k, machine.place_of(a), lda,
+        machine.place_of(b), ldb, machine.place_of(out), place[1], shape[-1], *apart, added,
     )  # fmt: skip
     return Step(blas.each["fd".index(kind.char)], table, 1), out, links
 

@@ -71,7 +71,7 @@ def panels_of(m: Array) -> Array:
     whole, rest = divmod(columns, width)
     shape = whole + (rest > 0), depth, width
     memory = np.empty(math.prod(shape) + 16, np.float32)
-    start = -memory.ctypes.data % 64 // 4  # a vector that lies in two lines takes two loads
+    start = -machine.place_of(memory) % 64 // 4  # a vector that lies in two lines takes two loads
     panels = memory[start : start + math.prod(shape)].reshape(shape)
     panels[:whole] = m[:, : columns - rest].reshape(depth, whole, width).transpose(1, 0, 2)
     if rest:
@@ -218,23 +218,9 @@ def steps_of(  # type: ignore[no-untyped-def]
 
 
 def back_steps(  # type: ignore[no-untyped-def]
-    g,
-    panels,
-    u_panels,
-    initial,
-    rows,
-    gates,
-    sizes,
-    starts,
-    mine,
-    tiles,
-    dh,
-    dc,
-    d_x,
-    d_z,
-    d_u,
+    g, panels, u_panels, initial, rows, gates, sizes, starts, mine, tiles, dh, dc, d_x, d_z, d_u,
     zeros,
-):
+):  # fmt: skip
     """All steps backwards; ``dh`` and ``dc`` end as the derivatives by the initial states."""
     count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
     dh[first:last] = nothing

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, products
+from . import assembly, kernels, machine, products
 from .assembly import STEPS, Walk, Writer
 
 __all__ = ["correlate", "suits"]
@@ -116,7 +116,7 @@ def correlate(
     counter = np.zeros(1, np.int64)
     arrays = (image, weights, biases, out, scratch, counter)
     table = TABLE.pack(
-        *(a.ctypes.data for a in arrays), channels, filters, down, across, *places,
+        *map(machine.place_of, arrays), channels, filters, down, across, *places,
         -padding[0], -padding[1], rows_of_squares, squares, strips.apart, strips.rows, all_rows,
         strips.pitch, strips.number, strips.size, blocks,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import assembly, kernels, products, winograd
+from . import assembly, kernels, machine, products, winograd
 from .assembly import STEPS, Writer
 from .winograd import G, differences
 
@@ -79,7 +79,7 @@ def weigh(x: Array, y: Array, padding: Sizes) -> Array | None:
     scratch = np.empty(2 * groups * strips.size, kind)
     arrays = (np.ascontiguousarray(x), np.ascontiguousarray(y), sums, scratch)
     table = TABLE.pack(
-        *(a.ctypes.data for a in arrays), channels, filters, down, across, *places,
+        *map(machine.place_of, arrays), channels, filters, down, across, *places,
         -padding[0], -padding[1], rows_of_squares, squares, count, strips.images, strips.rows,
         strips.bands, strips.number, grain, strips.size, strips.images * strips.rows * squares,
         *wide, sums[0, 0].size, panel,
