@@ -105,11 +105,8 @@ def convolution_weight(
         found = direct_weight.convolution_weight(
             _in_plane(x), _in_plane(y), _pair(kernel), settings
         )
-        dtype, places = kernels.name_of(x.dtype), math.prod(y.shape[2:])
-        few = direct_weight.are_few(dtype, f // groups, places)
-        if not few or np.isfinite(found).all():
+        if found is not None:
             return found.reshape(f, c // groups, *kernel)
-        # Few filters are computed over the padding too, as zero times what is there.
     out = np.zeros((groups, f // groups, c // groups * math.prod(kernel)), np.result_type(x, y))
     y = y.reshape(n, groups, f // groups, math.prod(y.shape[2:]))
     for part in _parts(x, window, window.places(x.shape[2:])):

@@ -58,15 +58,17 @@ def weight_layout(
     return bands, *arrays  # type: ignore[return-value]
 
 
-def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array | None:
     """Every element of ``y`` times what its window sees, added up over all places.
+
+    None where a result would not be finite.
 
     Shape: ``(N, G · C, H, W), (N, G · F, places, places) → (G, F, C · taps)``
     """
     dtype = kernels.name_of(x.dtype)
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
-    if are_few(dtype, filters, down.places * across.places):
+    if _are_few(dtype, filters, down.places * across.places):
         return _weigh_few(x, y, groups, down, across)
     tile = weight_tile(dtype, filters)
     count = len(x) * groups
@@ -193,7 +195,7 @@ def _weigh(dtype: str) -> Any:
     return kernels.compile(weigh, signature, contract=True, source=source(), prepare=prepare)
 
 
-def are_few(dtype: str, filters: int, places: int) -> bool:
+def _are_few(dtype: str, filters: int, places: int) -> bool:
     """Whether vectors had better be pixels: of filters there are few, or they fill no two vectors.
 
     Then half a vector would be empty, or sums of one tap each would want more pointers than there
@@ -203,7 +205,7 @@ def are_few(dtype: str, filters: int, places: int) -> bool:
     return 2 * filters <= n or filters == 1 or (filters < 2 * n and places >= MANY)
 
 
-def block_of(dtype: str, taps: int, filters: int) -> tuple[int, int]:
+def _block_of(dtype: str, taps: int, filters: int) -> tuple[int, int]:
     """The taps and filters of a block of sums of `microkernels.inner` that wastes least."""
     shapes = [(24, 1), (12, 2), (8, 3), (6, 4), (4, 6), (3, 8), (9, 1), (9, 2), (5, 5)]
     if lanes(dtype) * np.dtype(dtype).itemsize == 32:
@@ -217,13 +219,13 @@ def block_of(dtype: str, taps: int, filters: int) -> tuple[int, int]:
     return min(shapes, key=cycles)
 
 
-def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array:
+def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array | None:
     """`weigh` for few filters in a group: lanes are pixels, which nothing need be turned for."""
     dtype, kind = kernels.name_of(x.dtype), x.dtype
     channels, filters = x.shape[1] // groups, y.shape[1] // groups
     n = lanes(dtype)
     width = channels * len(down.taps) * len(across.taps)
-    rows, columns = block_of(dtype, width, filters)
+    rows, columns = _block_of(dtype, width, filters)
     total = len(x) * groups
     few = total < 2 * kernels.threads()
     parts = -(-2 * kernels.threads() // total) if few else 1
@@ -252,10 +254,12 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
     )  # fmt: skip
     found = sums.reshape(-1, n).dot(np.ones(n, kind)).reshape(sums.shape[:-1])
     found = found[0] if parts == 1 else np.add.reduce(found, axis=0)
+    finite = np.isfinite(found).all()
     if rows < columns:  # the block holds the fewer of both together
         found = found.reshape(groups, *blocks, columns, rows).swapaxes(3, 4)
     found = found.reshape(groups, *blocks, rows, columns).transpose(0, 2, 4, 1, 3)
-    return found.reshape(groups, -1, taps.size)[:, :filters, :width]  # type: ignore[no-any-return]
+    # What is between the rows was computed too, as zero times what the image has there.
+    return found.reshape(groups, -1, taps.size)[:, :filters, :width] if finite else None
 
 
 @cache
@@ -333,8 +337,8 @@ def _weigh_pixels(dtype: str) -> Any:
     return kernels.compile(weigh_pixels, signature, contract=True, source=source(), prepare=prepare)
 
 
-def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Array:
-    """``w``."""
+def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Array | None:
+    """``w``; None where it would not be finite, and others had better compute it."""
     stride, padding, dilation, groups = settings
     shape = y.shape[1], x.shape[1] // groups, *kernel
     if kernel == (1, 1) and direct.of_single_taps(settings):
@@ -348,4 +352,4 @@ def convolution_weight(x: Array, y: Array, kernel: Sizes, settings: Any) -> Arra
             return taken
     down, across = axes(x.shape[2:], kernel, y.shape[2:], stride, padding, dilation)
     found = weigh(x, y, groups, down, across)
-    return found.reshape(shape)
+    return None if found is None else found.reshape(shape)
