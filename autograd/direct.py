@@ -19,6 +19,7 @@ import itertools
 import math
 from functools import cache, lru_cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -246,40 +247,54 @@ def source() -> str:
 
 
 @cache
+def band_dealer() -> Any:
+    """A function for kernels: ``(image, m, top, numbers, scratch, deal)``; see `deal_band`."""
+    space = {**globals(), "call": microkernels.call()}
+    return kernels.inner(FunctionType(deal_band.__code__, space))
+
+
+call: Any = None
+
+
+def deal_band(image, m, top, numbers, scratch, deal):
+    """A band of the m-th image from a row of places on, with its padding, into scratch memory.
+
+    Of each channel there is one image for each remainder; ``numbers`` are the layout's.
+    """
+    channels, size_down, size_across = numbers[0], numbers[1], numbers[2]
+    high, wide, stride_down, stride_across = numbers[7], numbers[8], numbers[9], numbers[10]
+    first_row, first_column = top * stride_down + numbers[11], numbers[12]
+    phases_down, phases_across = numbers[15], numbers[16]
+    at = np.int64(0)
+    for c in range(channels):
+        for p in range(phases_down):
+            for q in range(phases_across):
+                call(deal, (
+                    image, (m * channels + c) * size_down * size_across, size_down, size_across,
+                    first_row + numbers[18 + p], stride_down,
+                    first_column + numbers[18 + phases_down + q], stride_across,
+                    scratch, at, high, wide,
+                ))  # fmt: skip
+                at += high * wide
+
+
+@cache
 def _slide(dtype: str) -> Any:
     several = lanes(dtype)
     call: Any = None
     take: Any = None
+    deal_band: Any = None
 
     def prepare() -> None:
-        nonlocal call, take
-        call, take = microkernels.call(), microkernels.take()
+        nonlocal call, take, deal_band
+        call, take, deal_band = microkernels.call(), microkernels.take(), band_dealer()
 
     def slide(
         image, weights, biases, result, scratch, block, narrow, deal, rows_of_tile, vectors,
         filters, groups, taps, starts, runs, numbers, counter, total,
     ):  # fmt: skip
-        channels, size_down, size_across, places_down, places_across = (
-            numbers[0],
-            numbers[1],
-            numbers[2],
-            numbers[3],
-            numbers[4],
-        )
-        rows, bands, high, wide, stride_down, stride_across = (
-            numbers[5],
-            numbers[6],
-            numbers[7],
-            numbers[8],
-            numbers[9],
-            numbers[10],
-        )
-        offset_down, offset_across, whole, last = (
-            numbers[11],
-            numbers[12],
-            numbers[13],
-            numbers[14],
-        )
+        places_down, places_across, rows, bands = numbers[3], numbers[4], numbers[5], numbers[6]
+        whole, last = numbers[13], numbers[14]
         phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
         for i in range(size - several * vectors, size):
             scratch[i] = 0
@@ -292,18 +307,7 @@ def _slide(dtype: str) -> Any:
             m, band = item // bands, item % bands
             top = band * rows
             here = min(rows, places_down - top)
-            at = np.int64(0)
-            for c in range(channels):
-                for p in range(phases_down):
-                    for q in range(phases_across):
-                        call(deal, (
-                            image, (m * channels + c) * size_down * size_across,
-                            size_down, size_across,
-                            top * stride_down + offset_down + numbers[18 + p], stride_down,
-                            offset_across + numbers[18 + phases_down + q], stride_across,
-                            scratch, at, high, wide,
-                        ))  # fmt: skip
-                        at += high * wide
+            deal_band(image, m, top, numbers, scratch, deal)
             first = 0 if here == rows else whole + vectors
             count = whole if here == rows else last
             group = m % groups * blocks

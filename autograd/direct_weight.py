@@ -81,19 +81,14 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array | 
     blocks = -(-filters // wide)
     total = count * bands
     width = channels * len(down.taps) * len(across.taps)
-    products = count * filters * width * down.places * across.places
-    parts = 1 if products < direct.SERIAL else min(threads, total)
-    grain = -(-total // parts)
+    begins, grain = _begins(total, y.size * width)
+    parts = len(begins)
     sums = np.zeros((parts, groups, blocks, taps.size, wide), x.dtype)
     kernel = _weigh(dtype)
     block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, n)
     deal = microkernels.deal_rows(dtype, n)
     size = channels * int(numbers[7] * numbers[8]) + n
     image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))
-
-    # Who adds up what is settled beforehand, so that the same call gives the same bits.
-    begins = np.arange(0, total, grain)
-    parts = len(begins)
     scratch, turned = np.empty(parts * size, x.dtype), np.empty(parts * CHUNK * wide, x.dtype)
     kernels.launch(
         kernel,
@@ -106,6 +101,16 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array | 
     found = sums[0] if parts == 1 else np.add.reduce(sums, axis=0)
     found = found[:, :, :width].swapaxes(2, 3).reshape(groups, blocks * wide, width)
     return found[:, :filters]  # type: ignore[no-any-return]
+
+
+def _begins(total: int, products: int) -> tuple[Array, int]:
+    """The first item of each thread, and how many it takes.
+
+    Who adds up what is settled beforehand, so that the same call gives the same bits.
+    """
+    parts = 1 if products < direct.SERIAL else min(kernels.threads(), total)
+    grain = -(-total // parts)
+    return np.arange(0, total, grain), grain
 
 
 def weight_tile(dtype: str, filters: int) -> Tile:
@@ -233,9 +238,7 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
     taps = np.concatenate([where.taps, where.taps[-1:].repeat(-width % rows)])
     blocks = taps.size // rows, -(-filters // columns)
     total *= where.bands
-    parts = 1 if y.size * width < direct.SERIAL else min(kernels.threads(), total)
-    grain = -(-total // parts)
-    begins = np.arange(0, total, grain)  # settled beforehand, so the same call gives the same bits
+    begins, grain = _begins(total, y.size * width)
     parts = len(begins)
     sums = np.zeros((parts, groups, *blocks, rows * columns, n), kind)
     plane = int(where.numbers[5] * where.numbers[8]) + n
@@ -266,32 +269,18 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
 def _weigh_pixels(dtype: str) -> Any:
     several = lanes(dtype)
     call: Any = None
+    deal_band: Any = None
 
     def prepare() -> None:
-        nonlocal call
-        call = microkernels.call()
+        nonlocal call, deal_band
+        call, deal_band = microkernels.call(), direct.band_dealer()
 
     def weigh_pixels(
         image, gradient, sums, scratch, slopes, block, deal, rows_of_tile, columns, filters, groups,
         plane, taps, numbers, begins, grain, total,
     ):  # fmt: skip
-        channels, size_down, size_across, places_down, places_across = (
-            numbers[0],
-            numbers[1],
-            numbers[2],
-            numbers[3],
-            numbers[4],
-        )
-        rows, bands, high, wide, stride_down, stride_across = (
-            numbers[5],
-            numbers[6],
-            numbers[7],
-            numbers[8],
-            numbers[9],
-            numbers[10],
-        )
-        offset_down, offset_across = numbers[11], numbers[12]
-        phases_down, phases_across, size = numbers[15], numbers[16], numbers[17]
+        places_down, places_across, rows, bands = numbers[3], numbers[4], numbers[5], numbers[6]
+        wide, size = numbers[8], numbers[17]
         for i in range(several):
             scratch[size - several + i] = 0
         for i in range(slopes.size):  # of filters that are not there, and between the planes
@@ -302,18 +291,7 @@ def _weigh_pixels(dtype: str) -> Any:
         for item in range(begins[0], min(begins[0] + grain, total)):
             m, band = item // bands, item % bands
             top = band * rows
-            at = np.int64(0)
-            for c in range(channels):
-                for p in range(phases_down):
-                    for q in range(phases_across):
-                        call(deal, (
-                            image, (m * channels + c) * size_down * size_across,
-                            size_down, size_across,
-                            top * stride_down + offset_down + numbers[18 + p], stride_down,
-                            offset_across + numbers[18 + phases_down + q], stride_across,
-                            scratch, at, high, wide,
-                        ))  # fmt: skip
-                        at += high * wide
+            deal_band(image, m, top, numbers, scratch, deal)
             for f in range(filters):
                 call(deal, (
                     gradient, (m * filters + f) * places_down * places_across,
