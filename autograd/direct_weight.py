@@ -258,8 +258,6 @@ def _weigh_few(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Arr
     found = sums.reshape(-1, n).dot(np.ones(n, kind)).reshape(sums.shape[:-1])
     found = found[0] if parts == 1 else np.add.reduce(found, axis=0)
     finite = np.isfinite(found).all()
-    if rows < columns:  # the block holds the fewer of both together
-        found = found.reshape(groups, *blocks, columns, rows).swapaxes(3, 4)
     found = found.reshape(groups, *blocks, rows, columns).transpose(0, 2, 4, 1, 3)
     # What is between the rows was computed too, as zero times what the image has there.
     return found.reshape(groups, -1, taps.size)[:, :filters, :width] if finite else None

@@ -23,8 +23,10 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
+
 from . import kernels
-from .assembly import STEPS, Writer
+from .assembly import STEPS, Walk, Writer
 
 __all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "turn"]
 
@@ -212,20 +214,23 @@ def inner(dtype: str, lanes: int, rows: int, filters: int) -> int:
         slope = w.at("%gradient", "%first")
         slopes = [w.at(slope, w.mul("%plane", f)) for f in range(filters)]
         block = w.at("%sums", "%block")
-        places = [w.at(block, i * lanes) for i in range(rows * filters)]
-        turned = rows < filters  # the fewer are held in registers, while the others go by
-        passing, held = (slopes, pixels) if turned else (pixels, slopes)
+        numbers = np.arange(rows * filters).reshape(rows, filters)  # of the sums
+        # The fewer are held in registers, while the others go by.
+        passing, held = pixels, slopes
+        if rows < filters:
+            passing, held, numbers = slopes, pixels, numbers.T
+        places = [w.at(block, int(i) * lanes) for i in numbers.flat]
 
         def turn(steps: int, i: str, *sums: str) -> list[str]:
-            first = w.opaque(w.mul(i, lanes))
-            for u in range(steps):
-                at = [w.at(w.at(place, first), u * lanes) for place in (*held, *passing)]
-                vectors = [w.load(place) for place in at[: len(held)]]
+            walk = Walk(w, w.mul(i, lanes), lanes)
+            for _ in range(steps):
+                vectors = [w.load(walk.at(place)) for place in held]
                 made: list[str] = []
-                for p, place in enumerate(at[len(held) :]):
+                for p, place in enumerate(passing):
                     own = sums[p * len(held) : (p + 1) * len(held)]
-                    made += w.products(own, w.load(place), vectors)
+                    made += w.products(own, w.load(walk.at(place)), vectors)
                 sums = tuple(made)
+                walk.go_on()
             return list(sums)
 
         carried = [(w.vector, w.load(place)) for place in places]
