@@ -175,7 +175,7 @@ def rows_product(left: Array, right: Array) -> Any:
 
 def rows_sum(g: Array) -> Any:
     """The sum of rows, as a `Rows` where many may meet."""
-    return Rows(g) if len(g) * 8 <= ROWS else np.add.reduce(g, 0)
+    return Rows(g) if len(g) * 8 <= ROWS else sum_to(g, g.shape[1:])
 
 
 def part_of(g: Array, shape: tuple[int, ...], key: Any) -> Any:

@@ -21,8 +21,9 @@ from . import version
 from .inplace import adopt
 from .modes import enable_grad, is_grad_enabled, no_grad, recording
 from .op import watch
-from .tape import FREED, Many, Node, _freed, new_node
+from .tape import Many, Node, _freed, new_node
 from .tensor import Tensor, node_of, wrap
+from .version import FREED
 
 Array = np.ndarray[Any, Any]
 Gradients = Sequence[Tensor | None]
@@ -150,6 +151,7 @@ class PickOp:
     kind = "opaque"
     name = "pick"
     unary = False
+    states = 0
 
     def __init__(self, backward_name: str):
         self.backward_name = backward_name
@@ -167,6 +169,7 @@ class FunctionOp:
 
     kind = "opaque"
     unary = False  # what users return may have to be summed
+    states = 0
 
     def __init__(self, function: type[Function]):
         self.function = function

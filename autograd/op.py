@@ -128,6 +128,7 @@ class Op:
         symbol: str | None = None,
         aliases: bool = False,
         shared: Rule | None = None,
+        states: int = 0,
     ):
         self.kind = kind
         self.body = self.declared = body
@@ -147,6 +148,7 @@ class Op:
         self.symbol = symbol
         self.aliases = aliases  # whether the result may be a view of the first input
         self.shared = shared  # what several rules need and ask for by this name: computed once
+        self.states = states  # inputs that the step before made, see `chain`; 0 if it is no step
         self.backward_name = "".join(p.title() for p in self.name.split("_") if p) + "Backward0"
         self.function: Callable[..., Any]
         self.pull = self._derivative(ARRAY_WORDS, "node.kept")

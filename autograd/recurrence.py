@@ -22,6 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from . import scalar
+from .deferred import rows_product
+
 Array = np.ndarray[Any, Any]
 Steps = tuple[int, ...]
 
@@ -344,57 +347,64 @@ def rnn_back(
     return _in_time(m, ds, not reverse), together(m, dh, ended)
 
 
-# ---------------------------------------------------------------- one step, for cells
+# ---------------------------------------------------------------- some steps, for cells
 
-# The input is projected by ``w_x`` and ``b_x`` here.  The derivatives are those of the layer, and
-# last the one by the input.
+# A cell takes one step; of several, all have as many rows as the initial state.  The input is
+# projected by ``w_x`` and ``b_x`` here.  The derivatives are those of the layer, and last the one
+# by the input.
 
 
-def lstm_step(m: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any) -> Any:
-    """`lstm`, one step of it."""
-    steps = (c0.shape[0],)
+def lstm_step(
+    m: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, count: int
+) -> Any:
+    """`lstm`, some steps of it."""
+    steps = (c0.shape[0],) * count
     if _large_step(x, w, 1):
         return _kernels().lstm(x, w, b, h0, c0, steps, False, w_x, b_x)
     return lstm(m, x @ w_x.mT + b_x, w, b, h0, c0, steps, False)
 
 
-def lstm_step_back(m: Any, g: Any, c0: Any, w_x: Any, w: Any, c: Any, gates: Any) -> Any:
-    """The derivatives by ``x``, ``h0`` and ``c0``."""
-    steps = (c0.shape[0],)
+def lstm_step_back(
+    m: Any, g: Any, c0: Any, w_x: Any, w: Any, c: Any, gates: Any, count: int
+) -> Any:
+    """The derivatives by the projected ``x``, ``h0``, ``c0`` and ``x``."""
+    steps = (c0.shape[0],) * count
     if _large_step(gates, w, 1):
         return _kernels().lstm_back(g, w, c0, c, gates, steps, False, w_x)
     d, dh, dc = lstm_back(m, g, w, c0, c, gates, steps, False)
     return d, dh, dc, d @ w_x
 
 
-def gru_step(m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any) -> Any:
-    """`gru`, one step of it."""
-    steps = (h0.shape[0],)
+def gru_step(m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, count: int) -> Any:
+    """`gru`, some steps of it."""
+    steps = (h0.shape[0],) * count
     if _large_step(x, w, 1):
         return _kernels().gru(x, w, b, h0, steps, False, w_x, b_x)
     return gru(m, x @ w_x.mT + b_x, w, b, h0, steps, False)
 
 
-def gru_step_back(m: Any, g: Any, h0: Any, w_x: Any, w: Any, h: Any, gates: Any) -> Any:
+def gru_step_back(m: Any, g: Any, h0: Any, w_x: Any, w: Any, h: Any, gates: Any, count: int) -> Any:
     """The derivatives by the projected ``x``, by ``Wh₋ + b``, by ``h0`` and by ``x``."""
-    steps = (h0.shape[0],)
+    steps = (h0.shape[0],) * count
     if _large_step(gates, w, 1):
         return _kernels().gru_back(g, w, h0, h, gates, steps, False, w_x)
     d, dz, dh = gru_back(m, g, w, h0, h, gates, steps, False)
     return d, dz, dh, d @ w_x
 
 
-def rnn_step(m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, nonlinearity: str) -> Any:
-    """`rnn`, one step of it."""
-    steps = (h0.shape[0],)
+def rnn_step(
+    m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, nonlinearity: str, count: int
+) -> Any:
+    """`rnn`, some steps of it."""
+    steps = (h0.shape[0],) * count
     if _large_step(x, w, 4):
         return _kernels().rnn(x, w, b, h0, steps, False, nonlinearity, w_x, b_x)
     return rnn(m, x @ w_x.mT + b_x, w, b, h0, steps, False, nonlinearity)
 
 
-def rnn_step_back(m: Any, g: Any, w_x: Any, w: Any, h: Any, nonlinearity: str) -> Any:
+def rnn_step_back(m: Any, g: Any, w_x: Any, w: Any, h: Any, nonlinearity: str, count: int) -> Any:
     """The derivatives by the projected ``x``, by ``h0`` and by ``x``."""
-    steps = (h.shape[0],)
+    steps = (h.shape[0] // count,) * count
     if _large_step(h, w, 4):
         return _kernels().rnn_back(g, w, h, steps, False, nonlinearity, w_x)
     d, dh = rnn_back(m, g, w, h, steps, False, nonlinearity)
@@ -447,28 +457,39 @@ def rnn_slopes(
 
 def lstm_step_slopes(
     g: Array, x: Array, h0: Array, c0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    c: Array, gates: Array,
+    c: Array, gates: Array, count: Any,
 ) -> Any:  # fmt: skip
     """The derivatives of `lstm_step` by the projected ``x``, ``h0``, ``c0`` and ``x``."""
-    return lstm_step_back(Arrays, g, c0, w_x, w, c, gates)
+    return lstm_step_back(Arrays, g, c0, w_x, w, c, gates, count)
 
 
 def gru_step_slopes(
     g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    out: Array, gates: Array,
+    out: Array, gates: Array, count: Any,
 ) -> Any:  # fmt: skip
     """The derivatives of `gru_step` by the projected ``x``, ``Wh₋ + b``, ``h0`` and ``x``."""
-    return gru_step_back(Arrays, g, h0, w_x, w, out, gates)
+    return gru_step_back(Arrays, g, h0, w_x, w, out, gates, count)
 
 
 def rnn_step_slopes(
     g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    out: Array, nonlinearity: str,
+    out: Array, nonlinearity: str, count: Any,
 ) -> Any:  # fmt: skip
     """The derivatives of `rnn_step` by the projected ``x``, ``h0`` and ``x``."""
-    return rnn_step_back(Arrays, g, w_x, w, out, nonlinearity)
+    return rnn_step_back(Arrays, g, w_x, w, out, nonlinearity, count)
 
 
-def states_before(rows: Array, initial: Array, steps: Any, reverse: Any) -> Array:
-    """The state from which each row of a sequence was computed."""
-    return before(Arrays, rows, initial, steps, reverse)  # type: ignore[no-any-return]
+def states_product(d: Array, rows: Array, initial: Array, steps: Any, reverse: Any) -> Any:
+    """``dᵀ h₋``, where each row of ``h₋`` is the state that a row of ``d`` started from."""
+    n, total = steps[0], len(d)
+    if len(steps) == 1:
+        return rows_product(d, initial)
+    if steps[-1] < n:
+        return scalar.matmul(d.T, before(Arrays, rows, initial, steps, reverse))
+    if reverse:
+        later, first, states = d[: total - n], d[total - n :], rows[n:total]
+    else:
+        later, first, states = d[n:], d[:n], rows[: total - n]
+    product = scalar.matmul(later.T, states)
+    product += scalar.matmul(first.T, initial)
+    return product

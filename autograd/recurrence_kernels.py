@@ -327,7 +327,7 @@ def _backward(
 
 
 class _Blocks(threading.local):
-    """Memory of which a thread gave the first rows away, by the width of the rows."""
+    """Memory of which a thread gave some rows away, by what stands there and their width."""
 
     def __init__(self) -> None:
         self.begun: dict[Any, tuple[weakref.ref[Array], int]] = {}
@@ -336,21 +336,26 @@ class _Blocks(threading.local):
 _blocks = _Blocks()
 
 
-def _slopes(rows: int, width: int, which: str = "x") -> Array:
-    """Room for derivatives, right above those of the step that was walked back before.
+def _next(rows: int, width: int, what: str, upwards: bool = True) -> Array:
+    """Room right below that of the step that was taken before, or above it where steps go back.
 
-    So the factors of a weight's gradient, which wait for each other (`deferred`), are one matrix
-    when they meet.
+    So what many steps leave is one matrix when they meet: `chain` and `deferred`.  It is for what
+    the tape alone sees; a user who keeps few rows would keep them all.
     """
-    known, used = _blocks.begun.get((width, which), (None, 0))
+    known, used = _blocks.begun.get((what, width), (None, 0))
     block = None if known is None else known()
     if block is None or used + rows > len(block):
         if rows * 2 > ROOM:
             return np.empty((rows, width), np.float32)
         block, used = np.empty((ROOM, width), np.float32), 0
         known = weakref.ref(block)
-    _blocks.begun[width, which] = known, used + rows  # type: ignore[assignment]
-    return block[ROOM - used - rows : ROOM - used]
+    _blocks.begun[what, width] = known, used + rows  # type: ignore[assignment]
+    start = used if upwards else ROOM - used - rows
+    return block[start : start + rows]
+
+
+def _slopes(rows: int, width: int, what: str = "d_x") -> Array:
+    return _next(rows, width, what, False)
 
 
 # ---------------------------------------------------------------- the kinds of cells
@@ -366,7 +371,7 @@ def lstm(
     total, (batch, n) = len(x), c0.shape
     b = _plain(b).reshape(-1, 4 * n)
     out = np.empty((total + batch, n), np.float32)
-    c, gates = np.empty((total, n), np.float32), np.empty((total, 4 * n), np.float32)
+    c, gates = _next(total, n, "c"), _next(total, 4 * n, "gates")
     last = out[total:]
     last[...] = c0
     h = np.array(c0 if h0 is None else h0, order="C")
@@ -392,7 +397,7 @@ def gru(
 ) -> tuple[Array, Array]:  # fmt: skip
     """`recurrence.gru`; with ``w_x`` and ``b_x``, ``x`` is the input itself."""
     total, n = len(x), h0.shape[1]
-    h, gates = np.array(h0, order="C"), np.empty((total, 4 * n), np.float32)
+    h, gates = np.array(h0, order="C"), _next(total, 4 * n, "gates")
     out = h if len(steps) == 1 else np.empty((total, n), np.float32)
     b = _plain(b).reshape(-1, 3 * n)
     _forward("gru", x, w, b, h, NOBODY, out, NOBODY, gates, steps, reverse, w_x, b_x)
@@ -404,7 +409,7 @@ def gru_back(
     w_x: Any = None,
 ) -> tuple[Array, ...]:  # fmt: skip
     """`recurrence.gru_back`, and the derivative by the input that ``w_x`` projected."""
-    d_x, d_z = (_slopes(len(gates), 3 * h0.shape[1], which) for which in "xz")
+    d_x, d_z = (_slopes(len(gates), 3 * h0.shape[1], what) for what in ("d_x", "d_z"))
     dh, *d_u = _backward("gru", g, w, h0, h, gates, NOBODY, d_x, d_z, steps, reverse, w_x)
     return d_x, d_z, dh, *d_u
 

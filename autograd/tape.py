@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes, hooks, version
+from .chain import Chain
 from .deferred import Deferred, settled
 from .large import added
 from .shapes import sum_to
+from .version import FREED
 
 if TYPE_CHECKING:
     from .op import Op
-
-FREED: Any = ("freed",)  # stands in `Node.kept` once backward has used it
 
 
 class Node:
@@ -215,13 +215,15 @@ def walk(
     decides what to do with the gradients.  ``keep`` leaves what the nodes hold for another walk.
 
     Nodes that wait for their turn are in a heap by age, which sorts only what it must.  When one
-    node hands on to just one and none waits, that one is next: a chain needs no heap at all.
+    node hands on to just one and none waits, that one is next, and a row of such needs no heap.
+    Steps of a recurrence wait for each other in a `Chain`, unless somebody looks at single nodes.
     """
     goals = set(targets or ())
     leading = None if targets is None else leading_to(roots, targets)
     hooked = tensor_hooks.data or node_hooks.data or seals.data  # type: ignore[attr-defined]
     rare = bool(targets is not None or hooked or inspect)
     plain, to_shape = reading.plain, reading.sum_to
+    chains, chain = plain and not (rare or places.data), None  # type: ignore[attr-defined]
     pending: dict[Node, Any] = {}  # gradients so far; in the end, those of the leaves
     ours: set[Node] = set()  # nodes whose pending gradient is an array made here
     add, ndarray = np.add, np.ndarray
@@ -238,10 +240,22 @@ def walk(
             _gather(pending, ours, root, seed, plain)
     while True:
         if node is None:
-            if not heap:
+            if heap:
+                node = heap.pop()[1] if len(heap) == 1 else heappop(heap)[1]
+                g = pending.pop(node)
+            elif chain is None:
                 break
-            node = heap.pop()[1] if len(heap) == 1 else heappop(heap)[1]
-            g = pending.pop(node)
+        if chain is not None:
+            node, g, goes_on = chain.take(node, g, keep)
+            chain = chain if goes_on else None
+            if node is None:
+                continue
+        elif chains and node.op.states:
+            chain = Chain(node, g, pending, heap)
+            if chain.before is not None:
+                node = None
+                continue
+            chain = None
         op: Any = node.op
         if rare:
             if node in tensor_hooks:

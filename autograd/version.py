@@ -24,6 +24,8 @@ from .errors import show_line, user_line
 
 Array = np.ndarray[Any, Any]
 
+FREED: Any = ("freed",)  # stands in for what a node kept once backward has used it
+
 tick = itertools.count(1).__next__
 
 

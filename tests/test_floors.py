@@ -16,7 +16,7 @@ FOLDERS = ("autograd", "nn", "optim", "utils", "benchmarks", "examples")
 # Low to high.  A module may import from the floors below its own, and within its own folder.
 FLOORS = [
     "linker processor",
-    "alignments errors hooks shapes dtypes polynomials storage device layout allocation recurrence "
+    "alignments errors hooks shapes dtypes polynomials storage device layout allocation "
     "machine lowering scores modes assembly cache",
     "attention normalization",
     "scalar format version",
@@ -26,6 +26,7 @@ FLOORS = [
     "tiling",
     "tiles",
     "threads windows bands planes recurrence_cells large products rows deferred",
+    "recurrence chain",
     "recurrence_kernels winograd",
     "winograd_weight direct",
     "direct_weight",

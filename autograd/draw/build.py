@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import isfinite, prod
 from typing import Any
 
-from ..tape import FREED
+from ..version import FREED
 from .cost import multiply_adds
 from .findings import Findings
 from .graph import Box, Edge, Graph, Group, Mark, Role

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import FREED, Node
+from ..tape import Node
+from ..version import FREED
 from .tracer import Facts
 
 Shape = tuple[int, ...]

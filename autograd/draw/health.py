@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from .. import version
-from ..tape import FREED, Node, seals
+from ..tape import Node, seals
+from ..version import FREED
 from .rehearsal import Rehearsal
 from .trace import Trace
 from .tracer import Values, place_text, values_of

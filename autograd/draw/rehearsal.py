@@ -17,7 +17,8 @@ from .. import dtypes as dt
 from .. import modes
 from ..deferred import settled
 from ..shapes import sum_to
-from ..tape import FREED, Many, Node
+from ..tape import Many, Node
+from ..version import FREED
 
 
 @dataclass(slots=True)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import FREED, Node, newest_first
+from ..tape import Node, newest_first
 from ..tensor import Parameter, Tensor
+from ..version import FREED
 from .tracer import Facts, known
 
 # What users call ops that have another name here, where nobody saw what they wrote.

@@ -7,10 +7,12 @@ Its derivative runs back through time; recorded, that is made of the ops below a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from .. import recurrence
 from .. import scalar as s
+from ..creation import zeros
 from ..declare import composite, opaque, word
 from ..op import functions
 from ..recurrence import Arrays
@@ -51,10 +53,10 @@ class Tensors:
         return like.new_zeros((rows, like.array.shape[1]))
 
 
-@word(arrays=recurrence.states_before)
-def states_before(rows: Any, initial: Any, steps: Any, reverse: bool) -> Any:
-    """The state from which each row of a sequence was computed."""
-    return recurrence.before(Tensors, rows, initial, steps, reverse)
+@word(arrays=recurrence.states_product)
+def states_product(d: Any, rows: Any, initial: Any, steps: Any, reverse: bool) -> Any:
+    """``dᵀ h₋``, where each row of ``h₋`` is the state that a row of ``d`` started from."""
+    return d.mT @ recurrence.before(Tensors, rows, initial, steps, reverse)
 
 
 # ---------------------------------------------------------------- LSTM
@@ -75,34 +77,41 @@ def _first(results: Any) -> Any:
 
 @word(arrays=recurrence.lstm_step_slopes)
 def lstm_step_slopes(
-    g: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, c: Any, gates: Any
-) -> Any:
+    g: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, c: Any, gates: Any,
+    count: int,
+) -> Any:  # fmt: skip
     """The derivatives of `lstm_step`, recorded: what it kept is computed again, on the tape."""
-    _, c, gates = recurrence.lstm_step(Tensors, x, h0, c0, w_x, w, b_x, b)
-    return recurrence.lstm_step_back(Tensors, g, c0, w_x, w, c, gates)
+    _, c, gates = recurrence.lstm_step(Tensors, x, h0, c0, w_x, w, b_x, b, count)
+    return recurrence.lstm_step_back(Tensors, g, c0, w_x, w, c, gates, count)
 
 
 @opaque(
-    shared=lambda g, x, h0, c0, w_x, w, b_x, b, c, gates: s.lstm_step_slopes(
-        g, x, h0, c0, w_x, w, b_x, b, c, gates
+    states=2,
+    shared=lambda g, x, h0, c0, w_x, w, b_x, b, c, gates, count: s.lstm_step_slopes(
+        g, x, h0, c0, w_x, w, b_x, b, c, gates, count
     ),
     d_x=lambda shared: shared[3],
     d_h0=lambda shared: shared[1],
     d_c0=lambda shared: shared[2],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, h0: s.rows_product(shared[0], h0),
+    d_w=lambda shared, out, h0, h0_shape, count: s.states_product(
+        shared[0], out, h0, h0_shape[:1] * count, False
+    ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[0]),
     outputs=("out", "c", "gates"), result=_first,
-    cases=[((3, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,))],
+    cases=[
+        ((3, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,)),
+        ((6, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"count": 2}),
+    ],
     public=False, method=False,
 )  # fmt: skip
-def lstm_step(x, h0, c0, w_x, w, b_x, b, /):
-    """One step of an LSTM: ``h``, and ``c`` below it.
+def lstm_step(x, h0, c0, w_x, w, b_x, b, /, count=1):
+    """Steps of an LSTM, ``T`` of them: every ``h``, and the last ``c`` below.
 
-    Shape: ``(N, D), (N, H), (N, H), (4H, D), (4H, H), (4H,), (4H,) → (2N, H)``
+    Shape: ``(TN, D), (N, H), (N, H), (4H, D), (4H, H), (4H,), (4H,) → (TN + N, H)``
     """
-    return recurrence.lstm_step(Arrays, x, h0, c0, w_x, w, b_x, b)
+    return recurrence.lstm_step(Arrays, x, h0, c0, w_x, w, b_x, b, count)
 
 
 @opaque(
@@ -110,8 +119,8 @@ def lstm_step(x, h0, c0, w_x, w, b_x, b, /):
         g, x, w, b, h0, c0, c, gates, steps, reverse
     ),
     d_x=lambda shared: shared[0],
-    d_w=lambda shared, out, h0, steps, reverse: s.matmul(
-        s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
+    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
+        shared[0], out, h0, steps, reverse
     ),
     d_b=lambda shared: shared[0],
     d_h0=lambda shared: shared[1],
@@ -161,8 +170,8 @@ def projected_lstm_slopes(
         g, x, w, b, r, h0, c0, out, gates, steps, reverse
     ),
     d_x=lambda shared: shared[0],
-    d_w=lambda shared, r_shape, out, h0, steps, reverse: s.matmul(
-        s.mT(shared[0]), s.states_before(out[:, : r_shape[0]], h0, steps, reverse)
+    d_w=lambda shared, r_shape, out, h0, steps, reverse: s.states_product(
+        shared[0], out[:, : r_shape[0]], h0, steps, reverse
     ),
     d_b=lambda shared: shared[0],
     d_r=lambda shared: s.matmul(s.mT(shared[1]), shared[4]),
@@ -198,33 +207,39 @@ def gru_slopes(
 
 @word(arrays=recurrence.gru_step_slopes)
 def gru_step_slopes(
-    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, gates: Any
+    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, gates: Any, count: int
 ) -> Any:
     """The derivatives of `gru_step`, recorded: what it kept is computed again, on the tape."""
-    out, gates = recurrence.gru_step(Tensors, x, h0, w_x, w, b_x, b)
-    return recurrence.gru_step_back(Tensors, g, h0, w_x, w, out, gates)
+    out, gates = recurrence.gru_step(Tensors, x, h0, w_x, w, b_x, b, count)
+    return recurrence.gru_step_back(Tensors, g, h0, w_x, w, out, gates, count)
 
 
 @opaque(
-    shared=lambda g, x, h0, w_x, w, b_x, b, out, gates: s.gru_step_slopes(
-        g, x, h0, w_x, w, b_x, b, out, gates
+    states=1,
+    shared=lambda g, x, h0, w_x, w, b_x, b, out, gates, count: s.gru_step_slopes(
+        g, x, h0, w_x, w, b_x, b, out, gates, count
     ),
     d_x=lambda shared: shared[3],
     d_h0=lambda shared: shared[2],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, h0: s.rows_product(shared[1], h0),
+    d_w=lambda shared, out, h0, h0_shape, count: s.states_product(
+        shared[1], out, h0, h0_shape[:1] * count, False
+    ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[1]),
     outputs=("out", "gates"), result=_first,
-    cases=[((3, 5), (3, 2), (6, 5), (6, 2), (6,), (6,))],
+    cases=[
+        ((3, 5), (3, 2), (6, 5), (6, 2), (6,), (6,)),
+        ((6, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"count": 2}),
+    ],
     public=False, method=False,
 )  # fmt: skip
-def gru_step(x, h0, w_x, w, b_x, b, /):
-    """One step of a GRU: the new state.
+def gru_step(x, h0, w_x, w, b_x, b, /, count=1):
+    """Steps of a GRU, ``T`` of them: every state.
 
-    Shape: ``(N, D), (N, H), (3H, D), (3H, H), (3H,), (3H,) → (N, H)``
+    Shape: ``(TN, D), (N, H), (3H, D), (3H, H), (3H,), (3H,) → (TN, H)``
     """
-    return recurrence.gru_step(Arrays, x, h0, w_x, w, b_x, b)
+    return recurrence.gru_step(Arrays, x, h0, w_x, w, b_x, b, count)
 
 
 @opaque(
@@ -232,8 +247,8 @@ def gru_step(x, h0, w_x, w, b_x, b, /):
         g, x, w, b, h0, out, gates, steps, reverse
     ),
     d_x=lambda shared: shared[0],
-    d_w=lambda shared, out, h0, steps, reverse: s.matmul(
-        s.mT(shared[1]), s.states_before(out, h0, steps, reverse)
+    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
+        shared[1], out, h0, steps, reverse
     ),
     d_b=lambda shared: shared[1],
     d_h0=lambda shared: shared[2],
@@ -273,8 +288,8 @@ def rnn_slopes(
         g, x, w, b, h0, out, steps, reverse, nonlinearity
     ),
     d_x=lambda shared: shared[0],
-    d_w=lambda shared, out, h0, steps, reverse: s.matmul(
-        s.mT(shared[0]), s.states_before(out, h0, steps, reverse)
+    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
+        shared[0], out, h0, steps, reverse
     ),
     d_b=lambda shared: shared[0],
     d_h0=lambda shared: shared[1],
@@ -297,43 +312,53 @@ def rnn_sequence(x, w, b, h0, /, steps, reverse=False, nonlinearity="tanh"):
 
 @word(arrays=recurrence.rnn_step_slopes)
 def rnn_step_slopes(
-    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, nonlinearity: str
-) -> Any:
-    """The derivatives of `rnn_step`, recorded: the state is computed again, on the tape."""
-    out = recurrence.rnn_step(Tensors, x, h0, w_x, w, b_x, b, nonlinearity)
-    return recurrence.rnn_step_back(Tensors, g, w_x, w, out, nonlinearity)
+    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, nonlinearity: str,
+    count: int,
+) -> Any:  # fmt: skip
+    """The derivatives of `rnn_step`, recorded: the states are computed again, on the tape."""
+    out = recurrence.rnn_step(Tensors, x, h0, w_x, w, b_x, b, nonlinearity, count)
+    return recurrence.rnn_step_back(Tensors, g, w_x, w, out, nonlinearity, count)
 
 
 @opaque(
-    shared=lambda g, x, h0, w_x, w, b_x, b, out, nonlinearity: s.rnn_step_slopes(
-        g, x, h0, w_x, w, b_x, b, out, nonlinearity
+    states=1,
+    shared=lambda g, x, h0, w_x, w, b_x, b, out, nonlinearity, count: s.rnn_step_slopes(
+        g, x, h0, w_x, w, b_x, b, out, nonlinearity, count
     ),
     d_x=lambda shared: shared[2],
     d_h0=lambda shared: shared[1],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, h0: s.rows_product(shared[0], h0),
+    d_w=lambda shared, out, h0, h0_shape, count: s.states_product(
+        shared[0], out, h0, h0_shape[:1] * count, False
+    ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[0]),
     cases=[
         ((3, 5), (3, 2), (2, 5), (2, 2), (2,), (2,)),
-        ((3, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"nonlinearity": "relu"}),
+        ((6, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"nonlinearity": "relu", "count": 2}),
     ],
     public=False, method=False,
 )  # fmt: skip
-def rnn_step(x, h0, w_x, w, b_x, b, /, nonlinearity="tanh"):
-    """One step of Elman's network: the new state.
+def rnn_step(x, h0, w_x, w, b_x, b, /, nonlinearity="tanh", count=1):
+    """Steps of Elman's network, ``T`` of them: every state.
 
-    Shape: ``(N, D), (N, H), (H, D), (H, H), (H,), (H,) → (N, H)``
+    Shape: ``(TN, D), (N, H), (H, D), (H, H), (H,), (H,) → (TN, H)``
     """
-    return recurrence.rnn_step(Arrays, x, h0, w_x, w, b_x, b, nonlinearity)
+    return recurrence.rnn_step(Arrays, x, h0, w_x, w, b_x, b, nonlinearity, count)
 
 
 # ---------------------------------------------------------------- cells
 
 
+@lru_cache(maxsize=16)
+def _no_bias(rows: int, dtype: Any) -> Any:
+    """Zeros, the same ones at each step: so it is seen that steps belong together."""
+    return zeros(rows, dtype=dtype)
+
+
 def _biases(b_ih: Any, b_hh: Any, w: Any) -> tuple[Any, Any]:
     """Both biases; zeros in place of those that are missing."""
-    nothing = w.new_zeros(len(w.array)) if b_ih is None or b_hh is None else None
+    nothing = _no_bias(len(w.array), w.dtype) if b_ih is None or b_hh is None else None
     return nothing if b_ih is None else b_ih, nothing if b_hh is None else b_hh
 
 
