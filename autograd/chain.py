@@ -31,7 +31,8 @@ class Chain:
     """Steps that wait, newest first, with the gradients of their outputs.
 
     The op of a step has ``states``: so many of its inputs, after the first, are the output of the
-    step before, or equal parts of it.  Its last setting is the number of steps it takes.
+    step before, or equal parts of it.  Its first setting are the rows of all steps it takes, its
+    second one is whether it takes them backwards.
     """
 
     def __init__(self, node: Any, g: Any, pending: dict[Any, Any], heap: Heap):
@@ -41,7 +42,7 @@ class Chain:
         self.behind: set[Any] = set()  # nodes that wait for the steps: younger than `before`
         self.further: Heap = []  # and older
         self.before: Any = None
-        if node.kept is not FREED:
+        if node.kept is not FREED and not node.settings[1]:
             self.kind = _kind(node)
             self._reach(node.inputs[1 + node.op.states :])
             self._look()
@@ -143,7 +144,7 @@ class Chain:
         xs = first.inputs[0]
         if xs is not None:
             xs = _like(xs, ROWS, tuple(node.inputs[0] for node in nodes), total, (n,))
-        settings = *first.settings[:-1], count * first.settings[-1]
+        settings = count * first.settings[0], *first.settings[1:]
         joined = _like(first, op, (xs, *first.inputs[1:]), total + (op.states - 1) * n, settings)
         joined.kept = kept
         nothing = np.zeros((n, first.shape[1]), first.dtype)

@@ -8,9 +8,8 @@ Each function is written once, for arrays and for tensors.  On arrays it is eage
 it is the recorded form that second derivatives come from.  Large float32 arrays go to compiled
 loops of the same meaning (`recurrence_kernels`), and the size alone decides which.
 
-``x`` is the projected input.  LSTM's gates are in PyTorch's order input, forget, cell, output,
-GRU's reset, update, new.  The weights ``w`` may be missing: then a step is the pointwise part of a
-cell alone, and ``b`` the projected state.
+``x`` is the projected input, but where ``w_x`` and ``b_x`` are given as well.  LSTM's gates are in
+PyTorch's order input, forget, cell, output, GRU's reset, update, new.
 """
 
 from __future__ import annotations
@@ -44,6 +43,12 @@ class Arrays:
         out = np.exp(-x)
         out += 1
         return np.divide(1, out, out)
+
+    @staticmethod
+    def affine(x: Array, w: Array, b: Array) -> Array:
+        """``x Wᵀ + b``."""
+        out = scalar.matmul(x, w.T)
+        return np.add(out, b, out)
 
     @staticmethod
     def relu(x: Array) -> Array:
@@ -107,22 +112,18 @@ def _in_time(m: Any, pieces: list[Any], reverse: bool) -> Any:
     return m.cat(pieces[::-1] if reverse else pieces)
 
 
-def _large(x: Any, w: Any, gates: int) -> bool:
-    """Whether compiled loops are worth it."""
+def _large(x: Any) -> bool:
+    """Whether a compiled loop is worth it for the pointwise part of a step."""
+    return type(x) is np.ndarray and x.dtype == np.float32 and x.size >= WORTH_COMPILING
+
+
+def _compiled(x: Any, w: Any, gates: int, steps: Steps) -> bool:
+    """Whether they are worth it, where ``x`` is not projected yet or are the gates."""
+    least = STEP_WORTH_COMPILING if len(steps) == 1 else WORTH_COMPILING
     return (
         type(x) is np.ndarray
         and x.dtype == np.float32
-        and x.size * gates >= WORTH_COMPILING
-        and (w is None or w.shape[1] > 0)
-    )
-
-
-def _large_step(x: Any, w: Any, gates: int) -> bool:
-    """Whether they are worth it for one step of an input that is yet to be projected."""
-    return (
-        type(x) is np.ndarray
-        and x.dtype == np.float32
-        and len(x) * len(w) * gates >= STEP_WORTH_COMPILING
+        and len(x) * len(w) * gates >= least
         and w.shape[1] > 0
     )
 
@@ -146,10 +147,10 @@ def lstm(
     ``z = x + Wh₋ + b``.
 
     Gives ``h`` of all rows with the last ``c`` of each sequence below, and ``c`` and the gates of
-    all rows.  ``b`` has one row, or one each.
+    all rows.  Without weights a step is its pointwise part alone, and ``b`` the projected state.
     """
-    if _large(x, w, 1):
-        return _kernels().lstm(x, w, b, h0, c0, steps, reverse)
+    if w is None and _large(x):
+        return _kernels().lstm(x, h0, c0, None, None, None, b, steps, reverse)
     n = c0.shape[1]
     hs: list[Any] = []
     cs: list[Any] = []
@@ -178,7 +179,7 @@ def lstm_back(
     m: Any, g: Any, w: Any, c0: Any, c: Any, gates: Any, steps: Steps, reverse: bool
 ) -> tuple[Any, Any, Any]:
     """The derivatives by ``x``, ``h0`` and ``c0``, from those by what `lstm` gives."""
-    if _large(gates, w, 1):
+    if w is None and _large(gates):
         return _kernels().lstm_back(g, w, c0, c, gates, steps, reverse)
     n, total = c0.shape[1], gates.shape[0]
     last, c_before, t = g[total:], before(m, c, c0, steps, reverse), m.tanh(c)
@@ -259,10 +260,8 @@ def gru(m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool) ->
 
     ``r, u = σ(x + z)``, ``n = tanh(x + r z)``, ``h = n + u (h₋ - n)``, where ``z = Wh₋ + b``.
 
-    Gives ``h`` and ``r, u, n, z`` (the part of ``n``) of all rows.  ``b`` has one row, or one each.
+    Gives ``h`` and ``r, u, n, z`` (the part of ``n``) of all rows.
     """
-    if _large(x, w, 1):
-        return _kernels().gru(x, w, b, h0, steps, reverse)
     n = h0.shape[1]
     hs: list[Any] = []
     gates: list[Any] = []
@@ -270,7 +269,7 @@ def gru(m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool) ->
     for start, rows in order(steps, reverse):
         h = fitted(m, h, rows, h0, [])
         y = x[start : start + rows]
-        z = b if w is None else h @ w.mT + b
+        z = h @ w.mT + b
         r_u = m.sigmoid(y[:, : 2 * n] + z[:, : 2 * n])
         z = z[:, 2 * n :]
         new = m.tanh(y[:, 2 * n :] + r_u[:, :n] * z)
@@ -284,8 +283,6 @@ def gru_back(
     m: Any, g: Any, w: Any, h0: Any, h: Any, gates: Any, steps: Steps, reverse: bool
 ) -> tuple[Any, Any, Any]:
     """The derivatives by ``x``, by ``Wh₋ + b`` of all rows, and by ``h0``."""
-    if _large(gates, w, 1):
-        return _kernels().gru_back(g, w, h0, h, gates, steps, reverse)
     n = h0.shape[1]
     h_before = before(m, h, h0, steps, reverse)
     xs: list[Any] = []
@@ -304,7 +301,7 @@ def gru_back(
         d_z = m.cat([d_r, d_u, d_new * r], 1)
         xs.append(m.cat([d_r, d_u, d_new], 1))
         zs.append(d_z)
-        dh = dh * u if w is None else dh * u + d_z @ w
+        dh = dh * u + d_z @ w
     dx, dz = _in_time(m, xs, not reverse), _in_time(m, zs, not reverse)
     return dx, dz, together(m, dh, ended)
 
@@ -316,8 +313,6 @@ def rnn(
     m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool, nonlinearity: str
 ) -> Any:
     """Elman, 1990: ``h = tanh(x + Wh₋ + b)``, or `relu` of it, for all rows."""
-    if _large(x, w, 4):
-        return _kernels().rnn(x, w, b, h0, steps, reverse, nonlinearity)
     activation = m.tanh if nonlinearity == "tanh" else m.relu
     hs: list[Any] = []
     h = h0[:0]
@@ -332,8 +327,6 @@ def rnn_back(
     m: Any, g: Any, w: Any, h: Any, steps: Steps, reverse: bool, nonlinearity: str
 ) -> tuple[Any, Any]:
     """The derivatives by ``x`` and ``h0``."""
-    if _large(h, w, 4):
-        return _kernels().rnn_back(g, w, h, steps, reverse, nonlinearity)
     ds: list[Any] = []
     ended: list[Any] = []
     nothing = m.zeros(h, steps[0])
@@ -347,78 +340,58 @@ def rnn_back(
     return _in_time(m, ds, not reverse), together(m, dh, ended)
 
 
-# ---------------------------------------------------------------- some steps, for cells
+# ---------------------------------------------------------------- with the projection
 
-# A cell takes one step; of several, all have as many rows as the initial state.  The input is
-# projected by ``w_x`` and ``b_x`` here.  The derivatives are those of the layer, and last the one
-# by the input.
+# ``w_x`` and ``b_x`` project the input.  Loops do that step by step where it pays.
 
 
-def lstm_step(
-    m: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, count: int
-) -> Any:
-    """`lstm`, some steps of it."""
-    steps = (c0.shape[0],) * count
-    if _large_step(x, w, 1):
-        return _kernels().lstm(x, w, b, h0, c0, steps, False, w_x, b_x)
-    return lstm(m, x @ w_x.mT + b_x, w, b, h0, c0, steps, False)
+def lstm_sequence(
+    m: Any,
+    x: Any,
+    h0: Any,
+    c0: Any,
+    w_x: Any,
+    w: Any,
+    b_x: Any,
+    b: Any,
+    steps: Steps,
+    reverse: bool,
+) -> tuple[Any, Any, Any]:
+    """`lstm` of an input that is yet to be projected."""
+    if _compiled(x, w, 1, steps):
+        return _kernels().lstm(x, h0, c0, w_x, w, b_x, b, steps, reverse)
+    return lstm(m, m.affine(x, w_x, b_x), w, b, h0, c0, steps, reverse)
 
 
-def lstm_step_back(
-    m: Any, g: Any, c0: Any, w_x: Any, w: Any, c: Any, gates: Any, count: int
-) -> Any:
-    """The derivatives by the projected ``x``, ``h0``, ``c0`` and ``x``."""
-    steps = (c0.shape[0],) * count
-    if _large_step(gates, w, 1):
-        return _kernels().lstm_back(g, w, c0, c, gates, steps, False, w_x)
-    d, dh, dc = lstm_back(m, g, w, c0, c, gates, steps, False)
-    return d, dh, dc, d @ w_x
+def gru_sequence(
+    m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, steps: Steps, reverse: bool
+) -> tuple[Any, Any]:
+    """`gru` of an input that is yet to be projected."""
+    if _compiled(x, w, 1, steps):
+        return _kernels().gru(x, h0, w_x, w, b_x, b, steps, reverse)
+    return gru(m, m.affine(x, w_x, b_x), w, b, h0, steps, reverse)
 
 
-def gru_step(m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, count: int) -> Any:
-    """`gru`, some steps of it."""
-    steps = (h0.shape[0],) * count
-    if _large_step(x, w, 1):
-        return _kernels().gru(x, w, b, h0, steps, False, w_x, b_x)
-    return gru(m, x @ w_x.mT + b_x, w, b, h0, steps, False)
-
-
-def gru_step_back(m: Any, g: Any, h0: Any, w_x: Any, w: Any, h: Any, gates: Any, count: int) -> Any:
-    """The derivatives by the projected ``x``, by ``Wh₋ + b``, by ``h0`` and by ``x``."""
-    steps = (h0.shape[0],) * count
-    if _large_step(gates, w, 1):
-        return _kernels().gru_back(g, w, h0, h, gates, steps, False, w_x)
-    d, dz, dh = gru_back(m, g, w, h0, h, gates, steps, False)
-    return d, dz, dh, d @ w_x
-
-
-def rnn_step(
-    m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, nonlinearity: str, count: int
-) -> Any:
-    """`rnn`, some steps of it."""
-    steps = (h0.shape[0],) * count
-    if _large_step(x, w, 4):
-        return _kernels().rnn(x, w, b, h0, steps, False, nonlinearity, w_x, b_x)
-    return rnn(m, x @ w_x.mT + b_x, w, b, h0, steps, False, nonlinearity)
-
-
-def rnn_step_back(m: Any, g: Any, w_x: Any, w: Any, h: Any, nonlinearity: str, count: int) -> Any:
-    """The derivatives by the projected ``x``, by ``h0`` and by ``x``."""
-    steps = (h.shape[0] // count,) * count
-    if _large_step(h, w, 4):
-        return _kernels().rnn_back(g, w, h, steps, False, nonlinearity, w_x)
-    d, dh = rnn_back(m, g, w, h, steps, False, nonlinearity)
-    return d, dh, d @ w_x
+def rnn_sequence(
+    m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, steps: Steps, reverse: bool,
+    nonlinearity: str,
+) -> Any:  # fmt: skip
+    """`rnn` of an input that is yet to be projected."""
+    if _compiled(x, w, 4, steps):
+        return _kernels().rnn(x, h0, w_x, w, b_x, b, steps, reverse, nonlinearity)
+    return rnn(m, m.affine(x, w_x, b_x), w, b, h0, steps, reverse, nonlinearity)
 
 
 # ---------------------------------------------------------------- words of the rules, on arrays
 
 
 def lstm_slopes(
-    g: Array, x: Array, w: Any, b: Array, h0: Any, c0: Array, c: Array, gates: Array,
-    steps: Any, reverse: Any,
+    g: Array, x: Array, h0: Array, c0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
+    c: Array, gates: Array, steps: Any, reverse: Any,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The derivatives of `lstm_sequence` by ``x``, ``h0`` and ``c0``."""
+    """The derivatives of `lstm_sequence` by the projected ``x``, ``h0`` and ``c0``."""
+    if _compiled(gates, w, 1, steps):
+        return _kernels().lstm_back(g, w, c0, c, gates, steps, reverse)  # type: ignore[no-any-return]
     return lstm_back(Arrays, g, w, c0, c, gates, steps, reverse)
 
 
@@ -433,50 +406,23 @@ def projected_lstm_slopes(
 
 
 def gru_slopes(
-    g: Array,
-    x: Array,
-    w: Any,
-    b: Any,
-    h0: Array,
-    out: Array,
-    gates: Array,
-    steps: Any,
-    reverse: Any,
-) -> tuple[Array, Array, Array]:
-    """The derivatives of `gru_sequence` by ``x``, by ``Wh₋ + b``, and by ``h0``."""
+    g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
+    out: Array, gates: Array, steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """The derivatives of `gru_sequence` by the projected ``x``, ``Wh₋ + b`` and ``h0``."""
+    if _compiled(gates, w, 1, steps):
+        return _kernels().gru_back(g, w, h0, out, gates, steps, reverse)  # type: ignore[no-any-return]
     return gru_back(Arrays, g, w, h0, out, gates, steps, reverse)
 
 
 def rnn_slopes(
-    g: Array, x: Array, w: Array, b: Array, h0: Array, out: Array,
-    steps: Any, reverse: Any, nonlinearity: str,
+    g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
+    out: Array, steps: Any, reverse: Any, nonlinearity: str,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """The derivatives of `rnn_sequence` by ``x`` and ``h0``."""
+    """The derivatives of `rnn_sequence` by the projected ``x`` and ``h0``."""
+    if _compiled(out, w, 4, steps):
+        return _kernels().rnn_back(g, w, out, steps, reverse, nonlinearity)  # type: ignore[no-any-return]
     return rnn_back(Arrays, g, w, out, steps, reverse, nonlinearity)
-
-
-def lstm_step_slopes(
-    g: Array, x: Array, h0: Array, c0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    c: Array, gates: Array, count: Any,
-) -> Any:  # fmt: skip
-    """The derivatives of `lstm_step` by the projected ``x``, ``h0``, ``c0`` and ``x``."""
-    return lstm_step_back(Arrays, g, c0, w_x, w, c, gates, count)
-
-
-def gru_step_slopes(
-    g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    out: Array, gates: Array, count: Any,
-) -> Any:  # fmt: skip
-    """The derivatives of `gru_step` by the projected ``x``, ``Wh₋ + b``, ``h0`` and ``x``."""
-    return gru_step_back(Arrays, g, h0, w_x, w, out, gates, count)
-
-
-def rnn_step_slopes(
-    g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    out: Array, nonlinearity: str, count: Any,
-) -> Any:  # fmt: skip
-    """The derivatives of `rnn_step` by the projected ``x``, ``h0`` and ``x``."""
-    return rnn_step_back(Arrays, g, w_x, w, out, nonlinearity, count)
 
 
 def states_product(d: Array, rows: Array, initial: Array, steps: Any, reverse: Any) -> Any:
@@ -484,7 +430,7 @@ def states_product(d: Array, rows: Array, initial: Array, steps: Any, reverse: A
     n, total = steps[0], len(d)
     if len(steps) == 1:
         return rows_product(d, initial)
-    if steps[-1] < n:
+    if steps[-1] < n or total < 2 * d.shape[1]:  # a copy of the states is less than two products
         return scalar.matmul(d.T, before(Arrays, rows, initial, steps, reverse))
     if reverse:
         later, first, states = d[: total - n], d[total - n :], rows[n:total]

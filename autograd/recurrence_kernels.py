@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import assembly, kernels, machine, microkernels, recurrence_cells, version
+from . import assembly, kernels, machine, microkernels, products, recurrence_cells, version
 from .blocks import HEIGHTS, blocks
 from .cache import text_of
 
@@ -28,6 +28,8 @@ Steps = tuple[int, ...]
 
 ROOM = 2048  # rows of derivatives that stand in one piece of memory
 GRAIN = 1 << 21  # products and sums that are worth a thread of their own
+FEW = 2  # sequences from which on the input is projected step by step, while it is in the cache,
+MANY = 1 << 16  # if there are so many weights at most
 ROWS = 4  # states that a thread takes at least
 FLOAT = np.dtype(np.float32)
 nothing: Any = np.float32(0)
@@ -133,11 +135,9 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     numbers, line = kernels.readonly("int64"), "float32[::1]"
     places = f"{numbers}, {numbers}, {numbers}, {numbers}"
     if backward:
-        signature = (
-            f"void({r}, {wide}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {w}, {line})"
-        )
+        signature = f"void({r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {line})"
     else:
-        given = f"{r}, {wide}, {r}, {w}, {wide}, {r}, {places}"
+        given = f"{r}, {wide}, {line}, {w}, {wide}, {r}, {places}"
         signature = f"void({given}, {w}, {w}, {w}, {w}, {w}, {w}, {line})"
     source = text_of(__file__, recurrence_cells.__file__)
     kernel = kernels.compile(made, signature, contract=True, source=source, prepare=prepare)
@@ -164,11 +164,15 @@ def row(a, b, c, d, e, f, g, h, n):  # type: ignore[no-untyped-def]
         unit(a, b, c, d, e, f, g, h, n, j)
 
 
-def product(out, first, last, a, start, panels, onto, zeros, tiles):  # type: ignore[no-untyped-def]
-    """Rows from ``first`` to ``last`` of ``out`` become ``a[start:] @ panels``, or are added to."""
+def product(out, first, last, a, start, panels, onto, bias, zeros, tiles):  # type: ignore[no-untyped-def]
+    """Rows from ``first`` to ``last`` of ``out`` become ``a[start:] @ panels + bias``.
+
+    They are added to what is there if that is ``onto``.  A bias is as wide as all panels, or zeros.
+    """
     depth, width, wide = panels.shape[1], panels.shape[2], out.shape[1]
     several = width // lanes
     for p in range(panels.shape[0]):
+        more = bias[min(p * width, bias.size - width) :]
         for r in range(first, last, high):
             left = last - r
             tile = tiles[several - 1]
@@ -177,18 +181,20 @@ def product(out, first, last, a, start, panels, onto, zeros, tiles):  # type: ig
             to = out[r, p * width :]
             call(tile, (
                 a[start + r - first], depth, 1, left, panels[p], width, depth,
-                to if onto else zeros, wide if onto else 0, zeros, to, wide, width, high * depth,
+                to if onto else zeros, wide if onto else 0, more, to, wide, width, high * depth,
             ))  # fmt: skip
 
 
-def plain_product(out, first, last, a, start, panels, onto, zeros, tiles):  # type: ignore[no-untyped-def]
+def plain_product(out, first, last, a, start, panels, onto, bias, zeros, tiles):  # type: ignore[no-untyped-def]
     """`product`, where there are no tiles."""
     width = panels.shape[2]
     for p in range(panels.shape[0]):
+        more = bias[min(p * width, bias.size - width) :][:width]
         for r in range(first, last):
             to = out[r, p * width : (p + 1) * width]
             if not onto:
                 to[:] = nothing
+            to += more
             for k in range(panels.shape[1]):
                 to += a[start + r - first, k] * panels[p, k]
 
@@ -198,29 +204,27 @@ def steps_of(  # type: ignore[no-untyped-def]
 ):
     """All steps of the sequences ``mine``, which follow each other; ``h`` and ``c`` go along.
 
-    ``u`` is an input that is yet to be projected: ``x`` becomes its product and the bias ``u_b``.
+    ``u`` is an input that is yet to be projected, step by step: ``x`` has room for one.
     """
     count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
     for s in range(count):
         start, n = starts[s], min(sizes[s], last)
-        if u_panels.shape[0] and n > first:
-            for r in range(start + first, start + n):
-                for j in range(u_b.shape[1]):
-                    x[r, j] = u_b[0, j]
-            product(x, start + first, start + n, u, start + first, u_panels, True, zeros, tiles)  # type: ignore[no-untyped-call]
+        projects = u_panels.shape[0] > 0
+        if projects and n > first:
+            product(x, first, n, u, start + first, u_panels, False, u_b, zeros, tiles)  # type: ignore[no-untyped-call]
         if panels.shape[0] and n > first:
-            product(z, first, n, h, first, panels, False, zeros, tiles)  # type: ignore[no-untyped-call]
+            product(z, first, n, h, first, panels, False, zeros, zeros, tiles)  # type: ignore[no-untyped-call]
         for r in range(first, n):
             own = start + r
+            projected = x[r if projects else own]
             bias, kept = b[min(r, b.shape[0] - 1)], gates[min(own, gates.shape[0] - 1)]
             cell, cell_out = c[min(r, c.shape[0] - 1)], c_out[min(own, c_out.shape[0] - 1)]
-            row(x[own], z[r], bias, h[r], cell, out[own], cell_out, kept, out.shape[1])  # type: ignore[no-untyped-call]
+            row(projected, z[r], bias, h[r], cell, out[own], cell_out, kept, out.shape[1])  # type: ignore[no-untyped-call]
 
 
 def back_steps(  # type: ignore[no-untyped-def]
-    g, panels, u_panels, initial, rows, gates, sizes, starts, mine, tiles, dh, dc, d_x, d_z, d_u,
-    zeros,
-):  # fmt: skip
+    g, panels, initial, rows, gates, sizes, starts, mine, tiles, dh, dc, d_x, d_z, zeros
+):
     """All steps backwards; ``dh`` and ``dc`` end as the derivatives by the initial states."""
     count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
     dh[first:last] = nothing
@@ -233,11 +237,7 @@ def back_steps(  # type: ignore[no-untyped-def]
             kept, d = gates[min(own, gates.shape[0] - 1)], dc[min(r, dc.shape[0] - 1)]
             row(g[own], before, rows[own], kept, dh[r], d, d_x[own], d_z[own], rows.shape[1])  # type: ignore[no-untyped-call]
         if panels.shape[0] and n > first:
-            product(dh, first, n, d_z, start + first, panels, True, zeros, tiles)  # type: ignore[no-untyped-call]
-        if u_panels.shape[0] and n > first:
-            product(
-                d_u, start + first, start + n, d_x, start + first, u_panels, False, zeros, tiles
-            )  # type: ignore[no-untyped-call]
+            product(dh, first, n, d_z, start + first, panels, True, zeros, zeros, tiles)  # type: ignore[no-untyped-call]
 
 
 def _shared(walk: Any, arguments: list[Any], sequences: Array, work: int) -> None:
@@ -270,31 +270,41 @@ def _room(rows: int, columns: int, panels: Array) -> Array:
     return np.empty((rows, max(panels.shape[0] * panels.shape[2], columns)), np.float32)
 
 
-def _forward(
-    cell: str, x: Array, w: Any, b: Array, h: Array, c: Array, out: Array, c_out: Array,
-    gates: Array, steps: Steps, reverse: bool, w_x: Array | None, b_x: Any,
-) -> None:  # fmt: skip
-    """Fills ``out``, ``c_out`` and ``gates``; ``w_x`` is given where ``x`` is yet to be projected.
+def _filled_up(bias: Array, panels: Array) -> Array:
+    """A bias as wide as all panels."""
+    wide = panels.shape[0] * panels.shape[2]
+    if bias.size == wide and bias.flags.writeable:
+        return _plain(bias)
+    padded = np.zeros(wide, np.float32)
+    padded[: bias.size] = bias
+    return padded
 
-    ``h`` and ``c`` are the initial states, and end as others.
+
+def _forward(
+    cell: str, x: Array, w_x: Any, w: Any, b_x: Any, b: Array, h: Array, c: Array, out: Array,
+    c_out: Array, gates: Array, steps: Steps, reverse: bool,
+) -> None:  # fmt: skip
+    """Fills ``out``, ``c_out`` and ``gates``; ``h`` and ``c`` are the initial states, and change.
+
+    Without ``w_x``, ``x`` is projected.
     """
-    walk = _walk(cell, False)
+    if w_x is not None and len(steps) > 1 and (steps[0] < FEW or w_x.size > MANY):
+        x, w_x = products.dot(x, w_x.T, b_x), None
     panels, x_panels = packed(w, True), packed(w_x, True)
     wide = x.shape[1] if w_x is None else len(w_x)
     work = len(x) * wide * (h.shape[1] + 8 if w is not None else 8)
     u = x = _plain(x)
     if w_x is None:
-        x = x if x.flags.writeable else x.copy()
-        u_b = NOBODY
+        x, u_b = x if x.flags.writeable else x.copy(), NOTHING
     else:
-        x, u_b = _room(len(u), wide, x_panels), _plain(b_x).reshape(1, -1)
+        x, u_b = _room(steps[0], wide, x_panels), _filled_up(b_x, x_panels)
         work += u.size * wide
     z = _room(steps[0], wide, panels)
     if w is None:
         z[...] = nothing
     sizes, starts, sequences = _places(steps, reverse)
     _shared(
-        walk,
+        _walk(cell, False),
         [u, x_panels, u_b, x, panels, b, sizes, starts, sequences, _tiles(), h, c, z, out, c_out,
          gates, NOTHING],
         sequences, work,
@@ -303,27 +313,20 @@ def _forward(
 
 def _backward(
     cell: str, g: Array, w: Any, initial: Array, rows: Array, gates: Array, dc: Array,
-    d_x: Array, d_z: Array, steps: Steps, reverse: bool, w_x: Array | None,
-) -> tuple[Array, ...]:  # fmt: skip
-    """Fills ``dc``, ``d_x`` and ``d_z``.
-
-    Gives the derivatives by the initial state, and by the input where ``w_x`` projected it.
-    """
-    walk = _walk(cell, True)
-    panels, u_panels = packed(w, False), packed(w_x, False)
-    n = rows.shape[1]
+    d_x: Array, d_z: Array, steps: Steps, reverse: bool,
+) -> Array:  # fmt: skip
+    """Fills ``dc``, ``d_x`` and ``d_z``; gives the derivatives by the initial state."""
+    panels, n = packed(w, False), rows.shape[1]
     dh = _room(steps[0], n, panels)
-    d_u = NOBODY if w_x is None else _room(len(d_x), w_x.shape[1], u_panels)
-    work = d_x.size * (8 + (0 if w is None else n) + (0 if w_x is None else w_x.shape[1]))
+    work = d_x.size * (8 + (0 if w is None else n))
     arrays = [_plain(a) for a in (initial, rows, gates)]
     g, (sizes, starts, sequences) = _plain(g), _places(steps, reverse)
     _shared(
-        walk,
-        [g, panels, u_panels, *arrays, sizes, starts, sequences, _tiles(), dh, dc, d_x, d_z, d_u,
-         NOTHING],
+        _walk(cell, True),
+        [g, panels, *arrays, sizes, starts, sequences, _tiles(), dh, dc, d_x, d_z, NOTHING],
         sequences, work,
     )  # fmt: skip
-    return (dh[:, :n],) if w_x is None else (dh[:, :n], d_u[:, : w_x.shape[1]])
+    return dh[:, :n]
 
 
 class _Blocks(threading.local):
@@ -364,10 +367,9 @@ NOBODY = np.zeros((1, 1), np.float32)  # what a kind of cell does not have, and 
 
 
 def lstm(
-    x: Array, w: Any, b: Array, h0: Any, c0: Array, steps: Steps, reverse: bool,
-    w_x: Any = None, b_x: Any = None,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """`recurrence.lstm`; with ``w_x`` and ``b_x``, ``x`` is the input itself."""
+    x: Array, h0: Any, c0: Array, w_x: Any, w: Any, b_x: Any, b: Array, steps: Steps, reverse: bool
+) -> tuple[Array, Array, Array]:
+    """`recurrence.lstm_sequence`; without weights the pointwise part of a step, ``b`` is ``z``."""
     total, (batch, n) = len(x), c0.shape
     b = _plain(b).reshape(-1, 4 * n)
     out = np.empty((total + batch, n), np.float32)
@@ -375,63 +377,59 @@ def lstm(
     last = out[total:]
     last[...] = c0
     h = np.array(c0 if h0 is None else h0, order="C")
-    _forward("lstm", x, w, b, h, last, out, c, gates, steps, reverse, w_x, b_x)
+    _forward("lstm", x, w_x, w, b_x, b, h, last, out, c, gates, steps, reverse)
     return out, c, gates
 
 
 def lstm_back(
-    g: Array, w: Any, c0: Array, c: Array, gates: Array, steps: Steps, reverse: bool,
-    w_x: Any = None,
-) -> tuple[Array, ...]:  # fmt: skip
-    """`recurrence.lstm_back`, and the derivative by the input that ``w_x`` projected."""
+    g: Array, w: Any, c0: Array, c: Array, gates: Array, steps: Steps, reverse: bool
+) -> tuple[Array, Array, Array]:
+    """`recurrence.lstm_back`."""
     total = len(gates)
     d_x = _slopes(*gates.shape)
     dc = np.array(g[total:], np.float32, order="C")
-    dh, *d_u = _backward("lstm", g, w, c0, c, gates, dc, d_x, d_x, steps, reverse, w_x)
-    return d_x, dh, dc, *d_u
+    dh = _backward("lstm", g, w, c0, c, gates, dc, d_x, d_x, steps, reverse)
+    return d_x, dh, dc
 
 
 def gru(
-    x: Array, w: Any, b: Array, h0: Array, steps: Steps, reverse: bool,
-    w_x: Any = None, b_x: Any = None,
-) -> tuple[Array, Array]:  # fmt: skip
-    """`recurrence.gru`; with ``w_x`` and ``b_x``, ``x`` is the input itself."""
+    x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array, steps: Steps, reverse: bool
+) -> tuple[Array, Array]:
+    """`recurrence.gru_sequence`."""
     total, n = len(x), h0.shape[1]
     h, gates = np.array(h0, order="C"), _next(total, 4 * n, "gates")
     out = h if len(steps) == 1 else np.empty((total, n), np.float32)
     b = _plain(b).reshape(-1, 3 * n)
-    _forward("gru", x, w, b, h, NOBODY, out, NOBODY, gates, steps, reverse, w_x, b_x)
+    _forward("gru", x, w_x, w, b_x, b, h, NOBODY, out, NOBODY, gates, steps, reverse)
     return out, gates
 
 
 def gru_back(
-    g: Array, w: Any, h0: Array, h: Array, gates: Array, steps: Steps, reverse: bool,
-    w_x: Any = None,
-) -> tuple[Array, ...]:  # fmt: skip
-    """`recurrence.gru_back`, and the derivative by the input that ``w_x`` projected."""
+    g: Array, w: Array, h0: Array, h: Array, gates: Array, steps: Steps, reverse: bool
+) -> tuple[Array, Array, Array]:
+    """`recurrence.gru_back`."""
     d_x, d_z = (_slopes(len(gates), 3 * h0.shape[1], what) for what in ("d_x", "d_z"))
-    dh, *d_u = _backward("gru", g, w, h0, h, gates, NOBODY, d_x, d_z, steps, reverse, w_x)
-    return d_x, d_z, dh, *d_u
+    dh = _backward("gru", g, w, h0, h, gates, NOBODY, d_x, d_z, steps, reverse)
+    return d_x, d_z, dh
 
 
 def rnn(
-    x: Array, w: Array, b: Array, h0: Array, steps: Steps, reverse: bool, nonlinearity: str,
-    w_x: Any = None, b_x: Any = None,
+    x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array, steps: Steps, reverse: bool,
+    nonlinearity: str,
 ) -> Array:  # fmt: skip
-    """`recurrence.rnn`; with ``w_x`` and ``b_x``, ``x`` is the input itself."""
+    """`recurrence.rnn_sequence`."""
     h = np.array(h0, order="C")
     out = h if len(steps) == 1 else np.empty((len(x), h0.shape[1]), np.float32)
     b = _plain(b).reshape(1, -1)
     cell, no = f"{nonlinearity}_cell", NOBODY
-    _forward(cell, x, w, b, h, no, out, no, no, steps, reverse, w_x, b_x)
+    _forward(cell, x, w_x, w, b_x, b, h, no, out, no, no, steps, reverse)
     return out
 
 
 def rnn_back(
-    g: Array, w: Array, h: Array, steps: Steps, reverse: bool, nonlinearity: str, w_x: Any = None
-) -> tuple[Array, ...]:
-    """`recurrence.rnn_back`, and the derivative by the input that ``w_x`` projected."""
+    g: Array, w: Array, h: Array, steps: Steps, reverse: bool, nonlinearity: str
+) -> tuple[Array, Array]:
+    """`recurrence.rnn_back`."""
     d, cell = _slopes(*h.shape), f"{nonlinearity}_cell"
     initial = h[: steps[0]]  # nobody looks at it
-    dh, *d_u = _backward(cell, g, w, initial, h, NOBODY, NOBODY, d, d, steps, reverse, w_x)
-    return d, dh, *d_u
+    return d, _backward(cell, g, w, initial, h, NOBODY, NOBODY, d, d, steps, reverse)

@@ -1,8 +1,7 @@
 """Recurrent layers: Elman's network, LSTM and GRU, in several layers and both directions.
 
-The input projection of all steps is one matrix product; what remains, the recurrence of one layer
-in one direction, is one op (`autograd/ops/recurrent.py`).  Inside, a batch is always packed: the
-steps one under another, with the number of rows of each.
+One layer in one direction is one op (`autograd/ops/recurrent.py`).  Inside, a batch is always
+packed: the steps one under another, with the number of rows of each.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ import numpy as np
 from ..autograd import Parameter, Tensor
 from ..autograd.creation import empty, zeros
 from ..autograd.op import functions
-from ..autograd.ops.linalg import affine, linear_map
+from ..autograd.ops.linalg import linear_map
 from ..autograd.ops.recurrent import (
     gru_sequence,
     lstm_projected_sequence,
     lstm_sequence,
+    no_bias,
     rnn_sequence,
 )
 from ..autograd.tensor import wrap
@@ -334,11 +334,10 @@ def _last_rows(rows: Any, steps: Steps, reverse: bool) -> Any:
     return rows[wrap((np.add.accumulate(sizes) - sizes)[lengths - 1] + np.arange(batch))]
 
 
-def _bias(biases: list[Any], weight: Any) -> Any:
-    """The sum of both biases; zeros where there are none."""
-    if not biases:
-        return weight.new_zeros(weight.array.shape[:1])
-    return biases[0] + biases[1]
+def _one_bias(biases: list[Any], weight: Any) -> tuple[Any, Any]:
+    """The sum of both biases and no other one, for its gradient is theirs; zeros where none are."""
+    nothing = no_bias(len(weight.array), weight.dtype)
+    return (biases[0] + biases[1] if biases else nothing), nothing
 
 
 # ---------------------------------------------------------------- the layers
@@ -376,8 +375,8 @@ class RNN(RNNBase):
         self, rows: Any, weights: list[Any], state: Any, steps: Steps, reverse: bool
     ) -> tuple[Any, Any]:
         w_ih, w_hh, *biases = weights
-        x, b = linear_map(rows, w_ih), _bias(biases, w_hh)
-        out = rnn_sequence(x, w_hh, b, state, steps, reverse, self.nonlinearity)
+        given = rows, state, w_ih, w_hh, *_one_bias(biases, w_hh)
+        out = rnn_sequence(*given, steps, reverse, self.nonlinearity)
         return out, _last_rows(out, steps, reverse)
 
 
@@ -444,13 +443,14 @@ class LSTM(RNNBase):
         self, rows: Any, weights: list[Any], state: Any, steps: Steps, reverse: bool
     ) -> tuple[Any, Any]:
         (w_ih, w_hh, *others), (h0, c0) = weights, state
-        x, b = linear_map(rows, w_ih), _bias(others[:2] if self.bias else [], w_hh)
+        b, nothing = _one_bias(others[:2] if self.bias else [], w_hh)
         total = sum(steps)
         if self.proj_size:
+            x = linear_map(rows, w_ih)
             out = lstm_projected_sequence(x, w_hh, b, others[-1], h0, c0, steps, reverse)
             h, c = out[:, : self.proj_size], _last_rows(out, steps, reverse)[:, self.proj_size :]
         else:
-            out = lstm_sequence(x, w_hh, b, h0, c0, steps, reverse)
+            out = lstm_sequence(rows, h0, c0, w_ih, w_hh, b, nothing, steps, reverse)
             h, c = out[:total], out[total:]
         return h, (_last_rows(h, steps, reverse), c)
 
@@ -479,9 +479,8 @@ class GRU(RNNBase):
         self, rows: Any, weights: list[Any], state: Any, steps: Steps, reverse: bool
     ) -> tuple[Any, Any]:
         w_ih, w_hh, *biases = weights
-        b_ih, b_hh = biases or (None, _bias([], w_hh))
-        x = linear_map(rows, w_ih) if b_ih is None else affine(rows, w_ih, b_ih)
-        out = gru_sequence(x, w_hh, b_hh, state, steps, reverse)
+        both = biases or (no_bias(len(w_hh.array), w_hh.dtype),) * 2
+        out = gru_sequence(rows, state, w_ih, w_hh, *both, steps, reverse)
         return out, _last_rows(out, steps, reverse)
 
 

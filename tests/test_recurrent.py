@@ -131,26 +131,32 @@ def everything(kind, steps, size, reverse):
     gates = {"LSTM": 4, "GRU": 3, "tanh": 1, "relu": 1}[kind]
 
     def numbers(*shape):
-        return random.standard_normal(shape).astype(np.float32) / 2
+        return random.standard_normal(shape).astype(np.float32) / 3
 
-    x, w, b = numbers(total, gates * size), numbers(gates * size, size), numbers(gates * size)
+    def weights(inputs):
+        return numbers(gates * size, inputs), numbers(gates * size, size)
+
+    x, (w_x, w), b_x, b = numbers(total, 7), weights(7), *numbers(2, gates * size)
     h0, c0, m = numbers(batch, size), numbers(batch, size), recurrence.Arrays
     if kind == "LSTM":
-        out, c, kept = recurrence.lstm(m, x, w, b, h0, c0, steps, reverse)
+        given = x, h0, c0, w_x, w, b_x, b
+        out, c, kept = recurrence.lstm_sequence(m, *given, steps, reverse)
         g = numbers(total + batch, size)
-        slopes = recurrence.lstm_back(m, g, w, c0, c, kept, steps, reverse)
-        cell = recurrence.lstm(
-            m, x[:batch], None, numbers(batch, 4 * size), None, c0, (batch,), False
+        slopes = recurrence.lstm_slopes(g, *given, c, kept, steps, reverse)
+        z = numbers(2, batch, 4 * size)
+        return (
+            out,
+            c,
+            kept,
+            *slopes,
+            *recurrence.lstm(m, z[0], None, z[1], None, c0, (batch,), False),
         )
-        return out, c, kept, *slopes, *cell
-    g = numbers(total, size)
+    given, g = (x, h0, w_x, w, b_x, b), numbers(total, size)
     if kind == "GRU":
-        out, kept = recurrence.gru(m, x, w, b, h0, steps, reverse)
-        slopes = recurrence.gru_back(m, g, w, h0, out, kept, steps, reverse)
-        cell = recurrence.gru(m, x[:batch], None, numbers(batch, 3 * size), h0, (batch,), False)
-        return out, kept, *slopes, *cell
-    out = recurrence.rnn(m, x, w, b, h0, steps, reverse, kind)
-    return out, *recurrence.rnn_back(m, g, w, out, steps, reverse, kind)
+        out, kept = recurrence.gru_sequence(m, *given, steps, reverse)
+        return out, kept, *recurrence.gru_slopes(g, *given, out, kept, steps, reverse)
+    out = recurrence.rnn_sequence(m, *given, steps, reverse, kind)
+    return out, *recurrence.rnn_slopes(g, *given, out, steps, reverse, kind)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])

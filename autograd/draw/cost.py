@@ -37,7 +37,7 @@ def input_shapes(node: Node, facts: Facts | None) -> list[Shape | None]:
 def multiply_adds(node: Node, facts: Facts | None = None) -> int | None:
     """The multiply-adds of an op's forward; None for an op that is not counted, or not known."""
     name = node.op.name if node.op is not None else ""
-    if not name.startswith(COUNTED) and not name.endswith(("_sequence", "_step")):
+    if not name.startswith(COUNTED) and not name.endswith("_sequence"):
         return None
     out = prod(node.shape)
     shapes = input_shapes(node, facts)
@@ -62,11 +62,7 @@ def multiply_adds(node: Node, facts: Facts | None = None) -> int | None:
     if name == "attend_packed":
         batch_first = node.settings[-1]
         return 2 * out * node.shape[1 if batch_first else 0]
-    if name.endswith("_sequence"):  # a whole recurrence: the recurrent weights, once for each row
-        weights = [s for s in shapes[1:3] if s is not None and len(s) == 2]
-        rows = shapes[0] or node.shape
-        return prod(rows[:-1]) * prod(weights[0]) if weights else None
-    if name.endswith("_step"):  # of a cell: both weights stand before both biases
+    if name.endswith("_sequence"):  # of a cell: both weights stand before both biases
         known = [s for s in (shapes[0], *shapes[-4:-2]) if s is not None]
         return known[0][0] * (prod(known[1]) + prod(known[2])) if len(known) == 3 else None
     return None

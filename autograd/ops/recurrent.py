@@ -1,8 +1,9 @@
-"""Recurrent ops: the pointwise part of a cell, and a layer's whole recurrence.
+"""Recurrent ops: some steps of a recurrence, from the input on.
 
-A layer's recurrence is one op rather than one for each step, because the gradient of the weights is
-then one matrix product over all steps, and because the weights are laid out for the products once.
-Its derivative runs back through time; recorded, that is made of the ops below and of everyday ones.
+A layer is one op rather than one for each step, because the gradient of the weights is then one
+matrix product over all steps, and because the weights are laid out for the products once.  A cell
+is one step of the same op.  Its derivative runs back through time; recorded, that is made of the
+ops below and of everyday ones.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ class Tensors:
         return x.sigmoid()
 
     @staticmethod
+    def affine(x: Any, w: Any, b: Any) -> Any:
+        """``x Wᵀ + b``."""
+        return x @ w.mT + b
+
+    @staticmethod
     def relu(x: Any) -> Any:
         """The op."""
         return x.relu()
@@ -64,10 +70,11 @@ def states_product(d: Any, rows: Any, initial: Any, steps: Any, reverse: bool) -
 
 @word(arrays=recurrence.lstm_slopes)
 def lstm_slopes(
-    g: Any, x: Any, w: Any, b: Any, h0: Any, c0: Any, c: Any, gates: Any, steps: Any, reverse: bool
-) -> Any:
+    g: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, c: Any, gates: Any,
+    steps: Any, reverse: bool,
+) -> Any:  # fmt: skip
     """The derivatives of `lstm_sequence`, recorded: what it kept is computed again, on the tape."""
-    _, c, gates = recurrence.lstm(Tensors, x, w, b, h0, c0, steps, reverse)
+    _, c, gates = recurrence.lstm_sequence(Tensors, x, h0, c0, w_x, w, b_x, b, steps, reverse)
     return recurrence.lstm_back(Tensors, g, w, c0, c, gates, steps, reverse)
 
 
@@ -75,73 +82,38 @@ def _first(results: Any) -> Any:
     return results[0]
 
 
-@word(arrays=recurrence.lstm_step_slopes)
-def lstm_step_slopes(
-    g: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, c: Any, gates: Any,
-    count: int,
-) -> Any:  # fmt: skip
-    """The derivatives of `lstm_step`, recorded: what it kept is computed again, on the tape."""
-    _, c, gates = recurrence.lstm_step(Tensors, x, h0, c0, w_x, w, b_x, b, count)
-    return recurrence.lstm_step_back(Tensors, g, c0, w_x, w, c, gates, count)
-
-
 @opaque(
     states=2,
-    shared=lambda g, x, h0, c0, w_x, w, b_x, b, c, gates, count: s.lstm_step_slopes(
-        g, x, h0, c0, w_x, w, b_x, b, c, gates, count
+    shared=lambda g, x, h0, c0, w_x, w, b_x, b, c, gates, steps, reverse: s.lstm_slopes(
+        g, x, h0, c0, w_x, w, b_x, b, c, gates, steps, reverse
     ),
-    d_x=lambda shared: shared[3],
+    d_x=lambda shared, w_x: s.matmul(shared[0], w_x),
     d_h0=lambda shared: shared[1],
     d_c0=lambda shared: shared[2],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, out, h0, h0_shape, count: s.states_product(
-        shared[0], out, h0, h0_shape[:1] * count, False
+    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
+        shared[0], out, h0, steps, reverse
     ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[0]),
     outputs=("out", "c", "gates"), result=_first,
     cases=[
-        ((3, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,)),
-        ((6, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"count": 2}),
+        ((3, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3,)}),
+        ((6, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3, 3)}),
+        ((6, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3, 2, 1)}),
+        ((6, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3, 3), "reverse": True}),
+        ((7, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3, 3, 1), "reverse": True}),
     ],
     public=False, method=False,
 )  # fmt: skip
-def lstm_step(x, h0, c0, w_x, w, b_x, b, /, count=1):
-    """Steps of an LSTM, ``T`` of them: every ``h``, and the last ``c`` below.
+def lstm_sequence(x, h0, c0, w_x, w, b_x, b, /, steps, reverse=False):
+    """Steps of an LSTM: every ``h``, and below them the last ``c`` of each sequence.
 
-    Shape: ``(TN, D), (N, H), (N, H), (4H, D), (4H, H), (4H,), (4H,) → (TN + N, H)``
+    Step ``t`` has ``steps[t]`` of the rows.
+
+    Shape: ``(R, D), (N, H), (N, H), (4H, D), (4H, H), (4H,), (4H,) → (R + N, H)``
     """
-    return recurrence.lstm_step(Arrays, x, h0, c0, w_x, w, b_x, b, count)
-
-
-@opaque(
-    shared=lambda g, x, w, b, h0, c0, c, gates, steps, reverse: s.lstm_slopes(
-        g, x, w, b, h0, c0, c, gates, steps, reverse
-    ),
-    d_x=lambda shared: shared[0],
-    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
-        shared[0], out, h0, steps, reverse
-    ),
-    d_b=lambda shared: shared[0],
-    d_h0=lambda shared: shared[1],
-    d_c0=lambda shared: shared[2],
-    outputs=("out", "c", "gates"), result=_first,
-    cases=[
-        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3)}),
-        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 2, 1)}),
-        ((6, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3), "reverse": True}),
-        ((7, 8), (8, 2), (8,), (3, 2), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
-    ],
-    public=False, method=False,
-)  # fmt: skip
-def lstm_sequence(x, w, b, h0, c0, /, steps, reverse=False):
-    """One direction of an LSTM layer: every ``h``, and below them the last ``c`` of each sequence.
-
-    ``x`` is the projected input, ``b`` the sum of the biases; step ``t`` has ``steps[t]`` rows.
-
-    Shape: ``(R, 4H), (4H, H), (4H,), (N, H), (N, H) → (R + N, H)``
-    """
-    return recurrence.lstm(Arrays, x, w, b, h0, c0, steps, reverse)
+    return recurrence.lstm_sequence(Arrays, x, h0, c0, w_x, w, b_x, b, steps, reverse)
 
 
 @word(arrays=recurrence.projected_lstm_slopes)
@@ -198,77 +170,43 @@ def lstm_projected_sequence(x, w, b, r, h0, c0, /, steps, reverse=False):
 
 @word(arrays=recurrence.gru_slopes)
 def gru_slopes(
-    g: Any, x: Any, w: Any, b: Any, h0: Any, out: Any, gates: Any, steps: Any, reverse: bool
-) -> Any:
+    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, gates: Any,
+    steps: Any, reverse: bool,
+) -> Any:  # fmt: skip
     """The derivatives of `gru_sequence`, recorded: what it kept is computed again, on the tape."""
-    out, gates = recurrence.gru(Tensors, x, w, b, h0, steps, reverse)
+    out, gates = recurrence.gru_sequence(Tensors, x, h0, w_x, w, b_x, b, steps, reverse)
     return recurrence.gru_back(Tensors, g, w, h0, out, gates, steps, reverse)
-
-
-@word(arrays=recurrence.gru_step_slopes)
-def gru_step_slopes(
-    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, gates: Any, count: int
-) -> Any:
-    """The derivatives of `gru_step`, recorded: what it kept is computed again, on the tape."""
-    out, gates = recurrence.gru_step(Tensors, x, h0, w_x, w, b_x, b, count)
-    return recurrence.gru_step_back(Tensors, g, h0, w_x, w, out, gates, count)
 
 
 @opaque(
     states=1,
-    shared=lambda g, x, h0, w_x, w, b_x, b, out, gates, count: s.gru_step_slopes(
-        g, x, h0, w_x, w, b_x, b, out, gates, count
+    shared=lambda g, x, h0, w_x, w, b_x, b, out, gates, steps, reverse: s.gru_slopes(
+        g, x, h0, w_x, w, b_x, b, out, gates, steps, reverse
     ),
-    d_x=lambda shared: shared[3],
+    d_x=lambda shared, w_x: s.matmul(shared[0], w_x),
     d_h0=lambda shared: shared[2],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, out, h0, h0_shape, count: s.states_product(
-        shared[1], out, h0, h0_shape[:1] * count, False
+    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
+        shared[1], out, h0, steps, reverse
     ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[1]),
     outputs=("out", "gates"), result=_first,
     cases=[
-        ((3, 5), (3, 2), (6, 5), (6, 2), (6,), (6,)),
-        ((6, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"count": 2}),
+        ((3, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3,)}),
+        ((6, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3, 3)}),
+        ((6, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3, 2, 1)}),
+        ((6, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3, 3), "reverse": True}),
+        ((7, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3, 3, 1), "reverse": True}),
     ],
     public=False, method=False,
 )  # fmt: skip
-def gru_step(x, h0, w_x, w, b_x, b, /, count=1):
-    """Steps of a GRU, ``T`` of them: every state.
+def gru_sequence(x, h0, w_x, w, b_x, b, /, steps, reverse=False):
+    """Steps of a GRU: every state.  Step ``t`` has ``steps[t]`` of the rows.
 
-    Shape: ``(TN, D), (N, H), (3H, D), (3H, H), (3H,), (3H,) → (TN, H)``
+    Shape: ``(R, D), (N, H), (3H, D), (3H, H), (3H,), (3H,) → (R, H)``
     """
-    return recurrence.gru_step(Arrays, x, h0, w_x, w, b_x, b, count)
-
-
-@opaque(
-    shared=lambda g, x, w, b, h0, out, gates, steps, reverse: s.gru_slopes(
-        g, x, w, b, h0, out, gates, steps, reverse
-    ),
-    d_x=lambda shared: shared[0],
-    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
-        shared[1], out, h0, steps, reverse
-    ),
-    d_b=lambda shared: shared[1],
-    d_h0=lambda shared: shared[2],
-    outputs=("out", "gates"), result=_first,
-    cases=[
-        ((6, 6), (6, 2), (6,), (3, 2), {"steps": (3, 3)}),
-        ((6, 6), (6, 2), (6,), (3, 2), {"steps": (3, 2, 1)}),
-        ((6, 6), (6, 2), (6,), (3, 2), {"steps": (3, 3), "reverse": True}),
-        ((7, 6), (6, 2), (6,), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
-    ],
-    public=False, method=False,
-)  # fmt: skip
-def gru_sequence(x, w, b, h0, /, steps, reverse=False):
-    """One direction of a GRU layer: every state.
-
-    ``x`` is the projected input; step ``t`` has ``steps[t]`` of its rows.
-
-    Shape: ``(R, 3H), (3H, H), (3H,), (N, H) → (R, H)``
-    """
-    return recurrence.gru(Arrays, x, w, b, h0, steps, reverse)
+    return recurrence.gru_sequence(Arrays, x, h0, w_x, w, b_x, b, steps, reverse)
 
 
 # ---------------------------------------------------------------- Elman's network
@@ -276,89 +214,55 @@ def gru_sequence(x, w, b, h0, /, steps, reverse=False):
 
 @word(arrays=recurrence.rnn_slopes)
 def rnn_slopes(
-    g: Any, x: Any, w: Any, b: Any, h0: Any, out: Any, steps: Any, reverse: bool, nonlinearity: str
-) -> Any:
+    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any,
+    steps: Any, reverse: bool, nonlinearity: str,
+) -> Any:  # fmt: skip
     """The derivatives of `rnn_sequence`, recorded: the states are computed again, on the tape."""
-    out = recurrence.rnn(Tensors, x, w, b, h0, steps, reverse, nonlinearity)
+    out = recurrence.rnn_sequence(Tensors, x, h0, w_x, w, b_x, b, steps, reverse, nonlinearity)
     return recurrence.rnn_back(Tensors, g, w, out, steps, reverse, nonlinearity)
 
 
 @opaque(
-    shared=lambda g, x, w, b, h0, out, steps, reverse, nonlinearity: s.rnn_slopes(
-        g, x, w, b, h0, out, steps, reverse, nonlinearity
-    ),
-    d_x=lambda shared: shared[0],
-    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
-        shared[0], out, h0, steps, reverse
-    ),
-    d_b=lambda shared: shared[0],
-    d_h0=lambda shared: shared[1],
-    cases=[
-        ((6, 2), (2, 2), (2,), (3, 2), {"steps": (3, 3)}),
-        ((6, 2), (2, 2), (2,), (3, 2), {"steps": (3, 2, 1), "nonlinearity": "relu"}),
-        ((7, 2), (2, 2), (2,), (3, 2), {"steps": (3, 3, 1), "reverse": True}),
-    ],
-    public=False, method=False,
-)  # fmt: skip
-def rnn_sequence(x, w, b, h0, /, steps, reverse=False, nonlinearity="tanh"):
-    """One direction of an Elman layer: every state.
-
-    ``x`` is the projected input, ``b`` the sum of the biases; step ``t`` has ``steps[t]`` rows.
-
-    Shape: ``(R, H), (H, H), (H,), (N, H) → (R, H)``
-    """
-    return recurrence.rnn(Arrays, x, w, b, h0, steps, reverse, nonlinearity)
-
-
-@word(arrays=recurrence.rnn_step_slopes)
-def rnn_step_slopes(
-    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, nonlinearity: str,
-    count: int,
-) -> Any:  # fmt: skip
-    """The derivatives of `rnn_step`, recorded: the states are computed again, on the tape."""
-    out = recurrence.rnn_step(Tensors, x, h0, w_x, w, b_x, b, nonlinearity, count)
-    return recurrence.rnn_step_back(Tensors, g, w_x, w, out, nonlinearity, count)
-
-
-@opaque(
     states=1,
-    shared=lambda g, x, h0, w_x, w, b_x, b, out, nonlinearity, count: s.rnn_step_slopes(
-        g, x, h0, w_x, w, b_x, b, out, nonlinearity, count
+    shared=lambda g, x, h0, w_x, w, b_x, b, out, steps, reverse, nonlinearity: s.rnn_slopes(
+        g, x, h0, w_x, w, b_x, b, out, steps, reverse, nonlinearity
     ),
-    d_x=lambda shared: shared[2],
+    d_x=lambda shared, w_x: s.matmul(shared[0], w_x),
     d_h0=lambda shared: shared[1],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, out, h0, h0_shape, count: s.states_product(
-        shared[0], out, h0, h0_shape[:1] * count, False
+    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
+        shared[0], out, h0, steps, reverse
     ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[0]),
     cases=[
-        ((3, 5), (3, 2), (2, 5), (2, 2), (2,), (2,)),
-        ((6, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"nonlinearity": "relu", "count": 2}),
+        ((3, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"steps": (3,)}),
+        ((6, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"steps": (3, 3)}),
+        ((6, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"steps": (3, 2, 1), "nonlinearity": "relu"}),
+        ((7, 5), (3, 2), (2, 5), (2, 2), (2,), (2,), {"steps": (3, 3, 1), "reverse": True}),
     ],
     public=False, method=False,
 )  # fmt: skip
-def rnn_step(x, h0, w_x, w, b_x, b, /, nonlinearity="tanh", count=1):
-    """Steps of Elman's network, ``T`` of them: every state.
+def rnn_sequence(x, h0, w_x, w, b_x, b, /, steps, reverse=False, nonlinearity="tanh"):
+    """Steps of Elman's network: every state.  Step ``t`` has ``steps[t]`` of the rows.
 
-    Shape: ``(TN, D), (N, H), (H, D), (H, H), (H,), (H,) → (TN, H)``
+    Shape: ``(R, D), (N, H), (H, D), (H, H), (H,), (H,) → (R, H)``
     """
-    return recurrence.rnn_step(Arrays, x, h0, w_x, w, b_x, b, nonlinearity, count)
+    return recurrence.rnn_sequence(Arrays, x, h0, w_x, w, b_x, b, steps, reverse, nonlinearity)
 
 
 # ---------------------------------------------------------------- cells
 
 
 @lru_cache(maxsize=16)
-def _no_bias(rows: int, dtype: Any) -> Any:
+def no_bias(rows: int, dtype: Any) -> Any:
     """Zeros, the same ones at each step: so it is seen that steps belong together."""
     return zeros(rows, dtype=dtype)
 
 
 def _biases(b_ih: Any, b_hh: Any, w: Any) -> tuple[Any, Any]:
     """Both biases; zeros in place of those that are missing."""
-    nothing = _no_bias(len(w.array), w.dtype) if b_ih is None or b_hh is None else None
+    nothing = no_bias(len(w.array), w.dtype) if b_ih is None or b_hh is None else None
     return nothing if b_ih is None else b_ih, nothing if b_hh is None else b_hh
 
 
@@ -402,7 +306,8 @@ def rnn_tanh_cell(
     """
     _check_input(input, w_ih)
     _check_state(input, hx, w_hh.array.shape[1], 0)
-    return rnn_step(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh))
+    steps = (input.array.shape[0],)
+    return rnn_sequence(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), steps)
 
 
 @composite(method=False)
@@ -415,7 +320,8 @@ def rnn_relu_cell(
     """
     _check_input(input, w_ih)
     _check_state(input, hx, w_hh.array.shape[1], 0)
-    return rnn_step(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), "relu")
+    steps = (input.array.shape[0],)
+    return rnn_sequence(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), steps, False, "relu")
 
 
 @composite(method=False)
@@ -435,8 +341,8 @@ def lstm_cell(
     _check_input(input, w_ih)
     _check_state(input, h, w_hh.array.shape[1], 0)
     _check_state(input, c, w_hh.array.shape[0] // 4, 1)
-    out = lstm_step(input, h, c, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh))
     n = input.array.shape[0]
+    out = lstm_sequence(input, h, c, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), (n,))
     return out[:n], out[n:]
 
 
@@ -448,4 +354,5 @@ def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: 
     """
     _check_input(input, w_ih)
     _check_state(input, hx, w_hh.array.shape[1], 0)
-    return gru_step(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh))
+    steps = (input.array.shape[0],)
+    return gru_sequence(input, hx, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), steps)
