@@ -290,7 +290,7 @@ def launch(
         cut = [1 if isinstance(a, np.ndarray) and a.ndim else 0 for a in arguments]
     count = min(threads(), -(-total // grain))
     if isinstance(kernel, machine.Machine) and (sharers := crew()) is not None:
-        table = kernel.table(arguments, cut)
+        table = kernel.table(arguments, tuple(cut))
         kernel.check(sharers.run(kernel.address, table, total, grain, count), arguments)
         return
 
