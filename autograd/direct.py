@@ -34,11 +34,16 @@ SCRATCH = 1 << 17  # elements of scratch memory that stay in the cache near a co
 
 
 class Tile(NamedTuple):
-    """How many sums are kept in registers: rows by vectors of so many lanes."""
+    """How many sums are kept in registers: rows by vectors of so many lanes.
+
+    Vectors follow each other across the padding between rows, or are ``apart``: none is in two
+    rows, where those are made of whole vectors.
+    """
 
     lanes: int
     rows: int
     vectors: int
+    apart: bool = False
 
 
 class Axis(NamedTuple):
@@ -70,6 +75,7 @@ class Layout(NamedTuple):
     tile: Tile
     bands: int
     taps: Array
+    pixels: Array
     starts: Array
     runs: Array
     numbers: Array
@@ -77,7 +83,7 @@ class Layout(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def tile_for(dtype: str, filters: int, pixels: int) -> Tile:
+def tile_for(dtype: str, filters: int, down: Axis, across: Axis) -> Tile:
     """The block of sums that wastes least."""
     n = lanes(dtype)
     wide = n * np.dtype(dtype).itemsize
@@ -86,14 +92,18 @@ def tile_for(dtype: str, filters: int, pixels: int) -> Tile:
     else:
         shapes = [(8, 3), (4, 6), (1, 12)] if wide == 16 else [(4, 3), (1, 8)]
 
-    def cycles(shape: tuple[int, int]) -> float:
-        rows, vectors = shape
-        count = -(-pixels // n)
+    def cycles(tile: Tile) -> float:
+        _, rows, vectors, apart = tile
+        gap = 0 if apart else across.reach
+        count = -(-down.places * (across.places + gap) // n)
         if -count % vectors * (vectors - 1) > count:
             count += -count % vectors
         return -(-filters // rows) * count / vectors * max(rows * vectors, rows + 2 * vectors)
 
-    return Tile(n, *min(shapes, key=cycles))
+    tiles = [Tile(n, *shape) for shape in shapes]
+    if across.reach and across.places % n == 0:  # a place in memory for each of a few vectors
+        tiles += [t._replace(apart=True) for t in tiles if t.vectors <= 4]
+    return min(tiles, key=cycles)
 
 
 @lru_cache(maxsize=256)
@@ -118,12 +128,22 @@ def layout(
         for rows_seen, columns_seen in sets
         for c in range(channels) for i in rows_seen for j in columns_seen
     ]  # fmt: skip
-    starts, runs = [0], []
+    starts, runs, pixels = [0], [], []
     vectors = []
     for rows_here in (rows, down.places - rows * (bands - 1)):
-        vectors.append(-(-((rows_here - 1) * wide + across.places) // tile.lanes))
+        if tile.apart:
+            vectors.append(rows_here * across.places // tile.lanes)
+        else:
+            vectors.append(-(-((rows_here - 1) * wide + across.places) // tile.lanes))
         for v in range(vectors[-1] + tile.vectors):
-            runs += _runs_of(v * tile.lanes, tile.lanes, wide, across.places, rows_here)
+            first = v * tile.lanes
+            if tile.apart:  # the last one stands for those beyond it, which are not stored
+                row, column = divmod(min(v, vectors[-1] - 1) * tile.lanes, across.places)
+                pixels.append(row * wide + column)
+                runs += [((1 << tile.lanes) - 1, first)] if v < vectors[-1] else []
+            else:
+                pixels.append(first)
+                runs += _runs_of(first, tile.lanes, wide, across.places, rows_here)
             starts.append(len(runs))
     numbers = [
         *(channels, down.size, across.size, down.places, across.places, rows, bands),
@@ -134,8 +154,8 @@ def layout(
         *across.remainders,
         *itertools.accumulate((channels * len(i) * len(j) for i, j in sets), initial=0),
     ]
-    each = [np.array(a, np.int64).reshape(-1) for a in (taps, starts, runs, numbers)]
-    return Layout(tile, bands, each[0], each[1], each[2], each[3], numbers[17])
+    each = [np.array(a, np.int64).reshape(-1) for a in (taps, pixels, starts, runs, numbers)]
+    return Layout(tile, bands, each[0], each[1], each[2], each[3], each[4], numbers[17])
 
 
 def _runs_of(first: int, n: int, wide: int, places: int, rows: int) -> list[tuple[int, int]]:
@@ -188,8 +208,7 @@ def slide(
     dtype = kernels.name_of(x.dtype)
     channels = x.shape[1] // groups
     count = len(x) * groups
-    wide = across.places + across.reach
-    tile = tile_for(dtype, filters, down.places * wide)
+    tile = tile_for(dtype, filters, down, across)
     few = count < 2 * kernels.threads()
     parts = -(-4 * kernels.threads() // count) if few else 1
     where = layout(channels, down, across, sets, tile, parts)
@@ -203,7 +222,9 @@ def slide(
         biases[:, :filters] = bias.reshape(groups, filters)
     out = np.empty((len(x), groups * filters, len(sets), down.places, across.places), x.dtype)
     kernel = _slide(dtype)
-    block, narrow = (microkernels.correlate(dtype, *tile[:2], tile.vectors - n) for n in (0, 1))
+    block, narrow = (
+        microkernels.correlate(dtype, *tile[:2], tile.vectors - n, tile.apart) for n in (0, 1)
+    )
     deal = microkernels.deal_rows(dtype, tile.lanes)
     image, result = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
 
@@ -212,8 +233,8 @@ def slide(
     deal_out(
         kernel,
         (image, weights, biases.reshape(-1), result),
-        (block, narrow, deal, tile.rows, tile.vectors, filters, groups, where.taps, where.starts,
-         where.runs, where.numbers),
+        (block, narrow, deal, tile.rows, tile.vectors, filters, groups, where.taps, where.pixels,
+         where.starts, where.runs, where.numbers),
         [where.size],
         1 if flops < SERIAL else min(kernels.threads(), total),
         total,
@@ -291,7 +312,7 @@ def _slide(dtype: str) -> Any:
 
     def slide(
         image, weights, biases, result, scratch, block, narrow, deal, rows_of_tile, vectors,
-        filters, groups, taps, starts, runs, numbers, counter, total,
+        filters, groups, taps, pixels, starts, runs, numbers, counter, total,
     ):  # fmt: skip
         places_down, places_across, rows, bands = numbers[3], numbers[4], numbers[5], numbers[6]
         whole, last = numbers[13], numbers[14]
@@ -323,7 +344,7 @@ def _slide(dtype: str) -> Any:
                     for f in range(blocks):
                         place = ((m * filters + f * rows_of_tile) * sets + n) * plane
                         call(narrow if narrower else block, (
-                            scratch, v * several, taps, begins[n], begins[n + 1],
+                            scratch, pixels, taps, begins[n], begins[n + 1],
                             weights, base + f * seen * rows_of_tile,
                             biases, (group + f) * rows_of_tile,
                             result, place + top * places_across, sets * plane,
@@ -336,7 +357,7 @@ def _slide(dtype: str) -> Any:
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     signature = (
         f"void({given}, {given}, {given}, {dtype}[::1], {dtype}[::1], int64, int64, int64, int64, "
-        f"int64, int64, int64, {ints}, {ints}, {ints}, {ints}, int64[::1], int64)"
+        f"int64, int64, int64, {ints}, {ints}, {ints}, {ints}, {ints}, int64[::1], int64)"
     )
     return kernels.compile(slide, signature, contract=True, source=source(), prepare=prepare)
 

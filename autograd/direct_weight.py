@@ -85,7 +85,7 @@ def weigh(x: Array, y: Array, groups: int, down: Axis, across: Axis) -> Array | 
     parts = len(begins)
     sums = np.zeros((parts, groups, blocks, taps.size, wide), x.dtype)
     kernel = _weigh(dtype)
-    block, turn = microkernels.outer(dtype, *tile), microkernels.turn(dtype, n)
+    block, turn = microkernels.outer(dtype, *tile[:3]), microkernels.turn(dtype, n)
     deal = microkernels.deal_rows(dtype, n)
     size = channels * int(numbers[7] * numbers[8]) + n
     image, slopes = (np.ascontiguousarray(a).reshape(-1) for a in (x, y))

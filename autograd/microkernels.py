@@ -102,24 +102,27 @@ def take() -> Any:
 
 
 @cache
-def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> int:
+def correlate(dtype: str, lanes: int, rows: int, vectors: int, apart: bool) -> int:
     """A loop over taps that makes a block of ``rows`` filters by ``vectors`` of pixels.
 
-    It is given an image and the element of its first pixel; the offsets of taps from ``begin`` to
-    ``end``; the weights, ``rows`` numbers for each tap, from an element on; the biases from an
-    element on; the result, the element where its first pixel would be, the distance of two filters
-    in it, and how many filters are wanted; and where pixels go: the `runs` from ``starts[first +
-    v]`` to the next are the lanes of vector ``v`` to store, and the distance from the first pixel's
-    place.
+    It is given an image; the element of vector ``v`` in it is ``pixels[first + v]``, and vectors
+    that are not ``apart`` follow each other; the offsets of taps from ``begin`` to ``end``; the
+    weights, ``rows`` numbers for each tap, from an element on; the biases from an element on; the
+    result, the element where its first pixel would be, the distance of two filters in it, and how
+    many filters are wanted; and where pixels go: the `runs` from ``starts[first + v]`` to the next
+    are the lanes of vector ``v`` to store, and the distance from the first pixel's place.
     """
     head = (
-        "ptr %image, i64 %pixel, ptr %taps, i64 %begin, i64 %end, ptr %weights, i64 %weight, "
+        "ptr %image, ptr %pixels, ptr %taps, i64 %begin, i64 %end, ptr %weights, i64 %weight, "
         "ptr %biases, i64 %bias, ptr %result, i64 %place, i64 %plane, i64 %wanted, ptr %starts, "
         "i64 %first, ptr %runs"
     )
 
     def write(w: Writer) -> None:
-        there = w.at("%image", "%pixel")
+        there = [
+            w.at("%image", w.word("%pixels", w.add("%first", v)))
+            for v in range(vectors if apart else 1)
+        ]
         wanted = [w.let(f"icmp sgt i64 %wanted, {f}") for f in range(rows)]
         ends = [w.word("%starts", w.add("%first", v)) for v in range(vectors + 1)]
 
@@ -140,9 +143,11 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> int:
 
         def turn(steps: int, t: str, weight: str, *sums: str) -> list[str]:
             for u in range(steps):
-                at = w.at(there, w.word("%taps", w.add(t, u)))
+                tap = w.word("%taps", w.add(t, u))
+                seen = [w.at(vector, tap) for vector in there]
+                pixels = [w.load(at) for at in seen] if apart else w.loads(seen[0], vectors)
                 factors = [w.at(weight, u * rows + f) for f in range(rows)]
-                sums = tuple(w.outer(sums, factors, w.loads(at, vectors)))
+                sums = tuple(w.outer(sums, factors, pixels))
             return [w.at(weight, steps * rows), *sums]
 
         weights = ("ptr", w.at("%weights", "%weight"))
@@ -157,7 +162,7 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int) -> int:
             some = w.let(f"icmp slt i64 {ends[v]}, {ends[v + 1]}")
             w.when(some, partial(w.loop, ends[v], ends[v + 1], 1, store))
 
-    return _made("correlate", head, write, dtype, lanes, rows, vectors)
+    return _made("correlate", head, write, dtype, lanes, rows, vectors, apart)
 
 
 @cache

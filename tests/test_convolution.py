@@ -66,6 +66,8 @@ PLANES = [
     (2, 3, (9, 11), 5, (3, 3), (1, 1), (1, 1), (1, 1), 1),
     (2, 3, (9, 11), 17, (3, 2), (2, 3), (1, 0), (1, 1), 1),
     (1, 2, (30, 21), 33, (3, 3), (1, 1), (2, 2), (2, 3), 1),
+    (2, 3, (7, 32), 10, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # rows of whole vectors
+    (1, 2, (11, 64), 9, (5, 7), (2, 2), (2, 3), (1, 1), 1),
     (2, 6, (7, 8), 9, (2, 2), (2, 2), (0, 1), (1, 1), 3),
     (2, 5, (12, 13), 5, (3, 3), (1, 1), (1, 1), (1, 1), 5),
     (2, 5, (12, 13), 5, (3, 3), (2, 2), (1, 1), (1, 1), 5),
@@ -157,7 +159,7 @@ def test_kernels_make_what_columns_make(monkeypatch, dtype, plane):
     check_kernels(monkeypatch, dtype, plane)
 
 
-@pytest.mark.parametrize("plane", PLANES[:9], ids=str)
+@pytest.mark.parametrize("plane", PLANES[:11], ids=str)
 def test_in_bands_and_by_several_threads(monkeypatch, plane):
     """As if images were too large for the cache, and every call large enough to share."""
     direct.layout.cache_clear()
@@ -168,6 +170,23 @@ def test_in_bands_and_by_several_threads(monkeypatch, plane):
     check_kernels(monkeypatch, "float32", plane)
     direct.layout.cache_clear()
     direct_weight.weight_layout.cache_clear()
+
+
+@pytest.mark.parametrize("plane", PLANES, ids=str)
+def test_blocks_of_pixels_end_in_scratch_memory(plane):
+    _, c, size, f, kernel, stride, padding, dilation, groups = plane
+    places = windows.Window(kernel, stride, padding, dilation).places(size)
+    down, across = direct.axes(size, kernel, places, stride, padding, dilation)
+    tile = direct.tile_for("float32", f // groups, down, across)
+    for parts in (1, 3):
+        taps = ((down.taps, across.taps),)
+        where = direct.layout(c // groups, down, across, taps, tile, parts)
+        whole, last = (int(where.numbers[i]) for i in (13, 14))  # vectors of a band
+        seen, read = where.pixels, tile.lanes
+        if not tile.apart:  # a block goes on from its first vector, which belongs to the band
+            seen = np.concatenate([seen[:whole], seen[whole + tile.vectors :][:last]])
+            read *= tile.vectors
+        assert seen.max() + where.taps.max() + read <= where.size
 
 
 numbers = st.integers
