@@ -167,7 +167,7 @@ def row(a, b, c, d, e, f, g, h, n):  # type: ignore[no-untyped-def]
 def product(out, first, last, a, start, panels, onto, bias, zeros, tiles):  # type: ignore[no-untyped-def]
     """Rows from ``first`` to ``last`` of ``out`` become ``a[start:] @ panels + bias``.
 
-    They are added to what is there if that is ``onto``.  A bias is as wide as all panels, or zeros.
+    Or the product is added ``onto`` them, without one.  A bias is as wide as all panels, or zeros.
     """
     depth, width, wide = panels.shape[1], panels.shape[2], out.shape[1]
     several = width // lanes
@@ -193,8 +193,7 @@ def plain_product(out, first, last, a, start, panels, onto, bias, zeros, tiles):
         for r in range(first, last):
             to = out[r, p * width : (p + 1) * width]
             if not onto:
-                to[:] = nothing
-            to += more
+                to[:] = more
             for k in range(panels.shape[1]):
                 to += a[start + r - first, k] * panels[p, k]
 
