@@ -6,7 +6,8 @@ those of a layer.  So the walk lets a step wait until the step before has all it
 lets that one wait as well, and so on.  What has gathered is one node of the same op, of more steps.
 
 A step that waits has handed nothing on.  The nodes behind it, by way of its input, must wait too:
-where the walk is about to take one of them, or the step before is one, a chain ends.
+where the walk is about to take one of them, or the step before is one, a chain ends.  It ends too
+when it holds many rows, for what its steps keep may have to be copied.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import version
-from .deferred import below
+from .deferred import ROWS, below
 from .version import FREED
 
 Array = np.ndarray[Any, Any]
@@ -94,6 +95,7 @@ class Chain:
         if (
             before is None
             or before.op is not node.op
+            or node.shape[0] // node.op.states * len(self.steps) >= ROWS
             or before.kept is FREED
             or _kind(before) != self.kind
         ):
@@ -143,7 +145,7 @@ class Chain:
                 node.kept = FREED
         xs = first.inputs[0]
         if xs is not None:
-            xs = _like(xs, ROWS, tuple(node.inputs[0] for node in nodes), total, (n,))
+            xs = _like(xs, STACKED, tuple(node.inputs[0] for node in nodes), total, (n,))
         settings = count * first.settings[0], *first.settings[1:]
         joined = _like(first, op, (xs, *first.inputs[1:]), total + (op.states - 1) * n, settings)
         joined.kept = kept
@@ -209,4 +211,4 @@ class _Rows:
         return [g[start : start + n] for start in range(0, len(g), n)]
 
 
-ROWS = _Rows()
+STACKED = _Rows()

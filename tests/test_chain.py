@@ -143,6 +143,16 @@ def test_which_steps_go_together(lengths, kind, features, expected):
     assert lengths == expected
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chain_holds_no_more_rows_than_are_worth_it(lengths, kind, monkeypatch):
+    model, given = Model(kind, "unbound").double(), data()
+    wanted = gradients(model, *given, joined=False)
+    lengths.clear()
+    monkeypatch.setattr("retrograd.autograd.chain.ROWS", 3 * 3)
+    compare(gradients(model, *given, joined=True), wanted, 1e-12)
+    assert lengths == [3, 3, 1]
+
+
 def test_a_cell_state_that_is_used_ends_a_chain(lengths):
     gradients(Model("LSTM", "cells").double(), *data(), joined=True)
     assert lengths == [2, 3, 2]  # t = 1 and t = 4
