@@ -53,19 +53,20 @@ class Chain:
 
         A node and its gradient, None if ``node`` waits now; and whether the chain goes on.
         """
-        if node is not None and node.born > self.before.born:
-            if node in self.parts:
-                self.parts[node] = g
+        while self.before is not None:
+            if node is not None and node.born > self.before.born:
+                if node in self.parts:
+                    self.parts[node] = g
+                    return None, None, True
+                if node not in self.behind:
+                    return node, g, True
+                break
+            taken = node is self.before  # else what it gets from others has come
+            if not self._lengthen(g if taken else None):
+                break
+            if taken and self.before is not None:
                 return None, None, True
-            if node not in self.behind:
-                return node, g, True
-        elif self._lengthen(g if node is self.before else None):
-            if node is self.steps[-1][0]:
-                node = None
-            if self.before is not None:
-                if node is not None:
-                    self._give_back(node, g)
-                return None, None, True
+            node = None if taken else node
         if node is not None:
             self._give_back(node, g)
         for part, d in self.parts.items():
