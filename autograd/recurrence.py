@@ -346,17 +346,9 @@ def rnn_back(
 
 
 def lstm_sequence(
-    m: Any,
-    x: Any,
-    h0: Any,
-    c0: Any,
-    w_x: Any,
-    w: Any,
-    b_x: Any,
-    b: Any,
-    steps: Steps,
+    m: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, steps: Steps,
     reverse: bool,
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, Any, Any]:  # fmt: skip
     """`lstm` of an input that is yet to be projected."""
     if _compiled(x, w, 1, steps):
         return _kernels().lstm(x, h0, c0, w_x, w, b_x, b, steps, reverse)
