@@ -146,9 +146,11 @@ class Chain:
                 node.kept = FREED
         xs = first.inputs[0]
         if xs is not None:
-            xs = _like(xs, STACKED, tuple(node.inputs[0] for node in nodes), total, (n,))
+            stacked = tuple(node.inputs[0] for node in nodes)
+            xs = _node(first, STACKED, stacked, (total, *xs.shape[1:]), (n,))
         settings = count * first.settings[0], *first.settings[1:]
-        joined = _like(first, op, (xs, *first.inputs[1:]), total + (op.states - 1) * n, settings)
+        shape = total + (op.states - 1) * n, *first.shape[1:]
+        joined = _node(first, op, (xs, *first.inputs[1:]), shape, settings)
         joined.kept = kept
         nothing = np.zeros((n, first.shape[1]), first.dtype)
         pieces = [nothing if g is None else g[:n] if len(g) > n else g for g in gs]
@@ -189,12 +191,14 @@ def _weights(op: Any) -> Callable[[Any], Any]:
     return itemgetter(*map(op.kept_names.index, op.inputs[1 + op.states :]))
 
 
-def _like(node: Any, op: Any, inputs: tuple[Any, ...], rows: int, settings: tuple[Any, ...]) -> Any:
-    """A node with as many rows, which are like ``node``'s."""
-    made = type(node)()
+def _node(
+    step: Any, op: Any, inputs: tuple[Any, ...], shape: tuple[int, ...], settings: tuple[Any, ...]
+) -> Any:
+    """A node of the same class and type as a step's, which keeps nothing yet."""
+    made = type(step)()
     made.born = version.tick()
     made.op, made.inputs, made.kept, made.settings = op, inputs, (), settings
-    made.shape, made.dtype = (rows, *node.shape[1:]), node.dtype
+    made.shape, made.dtype = shape, step.dtype
     return made
 
 

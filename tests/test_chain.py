@@ -236,6 +236,29 @@ def test_weights_that_are_detached_at_some_steps_get_the_gradient_of_the_others(
     compare([w.grad for w in weights], wanted, 1e-6)
 
 
+class Doubled(rg.autograd.Function):
+    """``x`` and ``2x``: nodes of other classes than ops have."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone(), 2 * x
+
+    @staticmethod
+    def backward(ctx, g, h):
+        return g + 2 * h
+
+
+def test_an_input_may_come_from_a_function_of_the_user_s(lengths):
+    cell, x, h = nn.GRUCell(INPUTS, STATES), rg.ones(3, INPUTS, requires_grad=True), None
+    for _ in range(3):
+        h = cell(Doubled.apply(x)[1], h)
+    (wanted,) = rg.autograd.grad(h.sum(), x, retain_graph=True)
+    lengths.clear()
+    h.sum().backward()
+    assert lengths == [3]
+    compare([x.grad], [wanted], 1e-6)
+
+
 def test_states_that_change_places_are_not_the_states_of_the_step_before(lengths):
     cell, x = nn.LSTMCell(INPUTS, STATES), rg.ones(3, INPUTS)
     h, _ = cell(x, cell(x, cell(x))[::-1])
