@@ -33,11 +33,12 @@ class Chain:
 
     The op of a step has ``states``: so many of its inputs, after the first, are the output of the
     step before, or equal parts of it.  Its first setting are the rows of all steps it takes, its
-    second one is whether it takes them backwards.
+    second one is whether it takes them backwards.  A chain without a step `before` has ended.
     """
 
     def __init__(self, node: Any, g: Any, pending: dict[Any, Any], heap: Heap):
         self.steps = [(node, g)]
+        self.rows = node.shape[0] // node.op.states  # of one step
         self.pending = pending  # of the walk, as is the heap
         self.heap = heap
         self.behind: set[Any] = set()  # nodes that wait for the steps: younger than `before`
@@ -48,31 +49,32 @@ class Chain:
             self._reach(node.inputs[1 + node.op.states :])
             self._look()
 
-    def take(self, node: Any, g: Any, keep: bool) -> tuple[Any, Any, bool]:
+    def take(self, node: Any, g: Any, keep: bool) -> tuple[Any, Any]:
         """What the walk takes where it was about to take ``node``, or was at its end (None).
 
-        A node and its gradient, None if ``node`` waits now; and whether the chain goes on.
+        A node and its gradient; None if ``node`` waits now.
         """
         while self.before is not None:
             if node is not None and node.born > self.before.born:
                 if node in self.parts:
                     self.parts[node] = g
-                    return None, None, True
+                    return None, None
                 if node not in self.behind:
-                    return node, g, True
+                    return node, g
                 break
             taken = node is self.before  # else what it gets from others has come
             if not self._lengthen(g if taken else None):
                 break
             if taken and self.before is not None:
-                return None, None, True
+                return None, None
             node = None if taken else node
         if node is not None:
             self._give_back(node, g)
         for part, d in self.parts.items():
             if d is not None:
                 self._give_back(part, d)
-        return *self._joined(keep), False
+        self.before = None
+        return self._joined(keep)
 
     def _lengthen(self, g: Any) -> bool:
         """Let the step before wait too, unless more of it than its first state has a gradient."""
@@ -96,7 +98,7 @@ class Chain:
         if (
             before is None
             or before.op is not node.op
-            or node.shape[0] // node.op.states * len(self.steps) >= ROWS
+            or self.rows * len(self.steps) >= ROWS
             or before.kept is FREED
             or _kind(before) != self.kind
         ):
@@ -128,8 +130,7 @@ class Chain:
         if len(self.steps) == 1:
             return self.steps[0]
         nodes, gs = zip(*reversed(self.steps), strict=True)
-        first, op, count = nodes[0], nodes[0].op, len(nodes)
-        n = first.shape[0] // op.states
+        first, op, count, n = nodes[0], nodes[0].op, len(nodes), self.rows
         total = n * count
         of_steps = {op.inputs[0], *op.outputs}  # the rest is of the first step, or the same for all
         columns = zip(op.kept_names, zip(*(node.kept for node in nodes), strict=True), strict=True)

@@ -246,8 +246,9 @@ def walk(
             elif chain is None:
                 break
         if chain is not None:
-            node, g, goes_on = chain.take(node, g, keep)
-            chain = chain if goes_on else None
+            node, g = chain.take(node, g, keep)
+            if chain.before is None:
+                chain = None
             if node is None:
                 continue
         elif chains and node.op.states:
