@@ -128,22 +128,15 @@ def layout(
         for rows_seen, columns_seen in sets
         for c in range(channels) for i in rows_seen for j in columns_seen
     ]  # fmt: skip
-    starts, runs, pixels = [0], [], []
-    vectors = []
+    starts, runs, pixels, vectors = [0], [], [], []
+    pitch = across.places if tile.apart else wide  # from row to row, of the pixels computed
     for rows_here in (rows, down.places - rows * (bands - 1)):
-        if tile.apart:
-            vectors.append(rows_here * across.places // tile.lanes)
-        else:
-            vectors.append(-(-((rows_here - 1) * wide + across.places) // tile.lanes))
-        for v in range(vectors[-1] + tile.vectors):
-            first = v * tile.lanes
-            if tile.apart:  # the last one stands for those beyond it, which are not stored
-                row, column = divmod(min(v, vectors[-1] - 1) * tile.lanes, across.places)
-                pixels.append(row * wide + column)
-                runs += [((1 << tile.lanes) - 1, first)] if v < vectors[-1] else []
-            else:
-                pixels.append(first)
-                runs += _runs_of(first, tile.lanes, wide, across.places, rows_here)
+        count = -(-((rows_here - 1) * pitch + across.places) // tile.lanes)
+        vectors.append(count)
+        for v in range(count + tile.vectors):
+            first = min(v, count - 1) * tile.lanes  # beyond the last one is what is not stored
+            pixels.append(first + first // pitch * (wide - pitch))
+            runs += _runs_of(v * tile.lanes, tile.lanes, pitch, across.places, rows_here)
             starts.append(len(runs))
     numbers = [
         *(channels, down.size, across.size, down.places, across.places, rows, bands),
