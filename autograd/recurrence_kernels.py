@@ -27,7 +27,7 @@ Array = np.ndarray[Any, Any]
 Steps = tuple[int, ...]
 
 ROOM = 2048  # rows of derivatives that stand in one piece of memory
-GRAIN = 1 << 21  # products and sums that are worth a thread of their own
+GRAIN = 1 << 19  # products and sums that are worth a thread of their own
 FEW = 2  # sequences from which on the input is projected step by step, while it is in the cache,
 MANY = 1 << 16  # if there are so many weights at most
 ROWS = 4  # states that a thread takes at least
