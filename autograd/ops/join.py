@@ -38,6 +38,8 @@ def concatenate(*xs, dim):
 def stacked(*xs, axis):
     """Tensors of one shape, along a new axis."""
     shape = xs[0].shape  # np.stack does as much, in 5 µs; this takes 2
+    if shape and not axis:
+        return np.concatenate(xs).reshape(len(xs), *shape)
     wider = (*shape[:axis], 1, *shape[axis:])
     return np.concatenate([x.reshape(wider) for x in xs], axis)
 
