@@ -143,7 +143,7 @@ def write(
     ``by_number`` is the version for a number in the second place.
     """
     space = {**SPACE, "op": op, "body": op.declared if op.variadic else body, "slowly": slowly}
-    space |= {"axes": axes, "prepare": prepare, "result": op.result, "by_number": by_number}
+    space |= {"axes": axes, "prepare": prepare, "by_number": by_number}
 
     def complete() -> Function:
         text = source(op, space, axes=axes, prepare=prepare, numbers=numbers)
@@ -233,8 +233,8 @@ def source(
     nodes = [f"n{i}" for i in ruled]
     others = [f"o{i}" for i in range(1, len(op.outputs))]
     answer = "made"
-    if others:
-        answer = f"result((made, {', '.join(f'wrap({o})' for o in others)}))"
+    if others and not op.single:
+        answer = f"(made, {', '.join(f'wrap({o})' for o in others)})"
     operands = ", ".join([*(f"x{i}" for i in range(len(names))), *op.settings])
     space["large"] = formula(op)
     large = f" if x{tensors[0]}.size < {LARGE} else large({operands})"

@@ -116,7 +116,7 @@ class Op:
         rules: dict[str, Rule | None],
         *,
         outputs: tuple[str, ...] = ("out",),
-        result: Callable[..., Any] = tuple,
+        single: bool = False,
         promote: str = "same",
         numbers: str = "both",
         ordered: bool = False,
@@ -135,7 +135,7 @@ class Op:
         self.name = body.__name__
         self.doc = inspect.getdoc(body) or ""
         self.outputs = outputs
-        self.result = result
+        self.single = single  # whether the outputs after the first are for the rules alone
         self.promote = promote
         self.ordered = ordered  # whether it compares: complex numbers have no order
         self.numbers = numbers  # which operands may be Python numbers: none, other, either, both
@@ -384,7 +384,7 @@ def _run_in_float32(op: Op, xs: Sequence[Any], settings: tuple[Any, ...]) -> Any
     wide = [x.to(dt.float32) if x.array.dtype.names else x for x in xs]
     out = run(op, wide, settings)
     if isinstance(out, tuple):
-        return op.result([o.to(stored) if o.dtype is dt.float32 else o for o in out])
+        return tuple(o.to(stored) if o.dtype is dt.float32 else o for o in out)
     return out.to(stored) if out.dtype is dt.float32 else out
 
 
@@ -415,9 +415,9 @@ def record(
             node = new_node(nodes, kept, op, settings, outs[0])
             watch(node, kept, mode)
     first = wrap(outs[0], node)
-    if len(outs) == 1:
+    if len(outs) == 1 or op.single:
         return first
-    return op.result((first, *(wrap(o) for o in outs[1:])))
+    return first, *map(wrap, outs[1:])
 
 
 def _nodes(op: Op, xs: Sequence[Any]) -> tuple[int, tuple[Node | None, ...]]:

@@ -39,7 +39,7 @@ CASES: list[Any] = [
 
 @opaque(
     outputs=("out", "weights"),
-    result=lambda outs: outs[0],
+    single=True,
     d_q=lambda g, q, k, v, mask, noise, weights, scale, causal: s.attention_slope(
         g, q, k, v, mask, noise, weights, scale, causal, "q"
     ),
@@ -68,7 +68,7 @@ def attend(q, k, v, mask, noise, /, scale, causal):
 
 @opaque(
     outputs=("out", "weights"),
-    result=lambda outs: outs[0],
+    single=True,
     d_packed=lambda g, packed, mask, noise, weights, heads, scale, causal, batch_first: (
         s.packed_attention_slope(
             g, packed, mask, noise, weights, heads, scale, causal, batch_first

@@ -13,7 +13,7 @@ word(arrays=ctc_slope)(ctc_slope)  # the same for arrays and tensors
 
 @opaque(
     outputs=("out", "ways"),
-    result=lambda outs: outs[0],
+    single=True,
     d_x=lambda g, x, out, ways, targets, steps, lengths, blank, zero_infinity, normalized: (
         s.ctc_slope(g, x, out, ways, targets, steps, lengths, blank, zero_infinity, normalized)
     ),

@@ -194,7 +194,7 @@ MODERATE = 30.0  # logits nearer to zero than this have exponentials that float3
 
 @opaque(
     outputs=("out", "powers", "total"),
-    result=lambda outs: outs[0],
+    single=True,
     d_x=lambda g, x, target, powers, total, reduction, smoothing: s.cross_entropy_slope(
         g, x, target, powers, total, reduction, smoothing
     ),

@@ -50,7 +50,7 @@ def _checked(x: Array, *parameters: Array) -> None:
 
 @opaque(
     **RULES,
-    result=lambda outs: outs[0],
+    single=True,
     cases=[
         ((4, 3), (3,), (3,), {"plan": Plan((4, 3), (1,), (3,), 1e-5)}),
         ((2, 3, 2), (3, 2), (3, 2), {"plan": Plan((2, 6), (1,), (6,), 1e-2)}),

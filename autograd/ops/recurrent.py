@@ -78,10 +78,6 @@ def lstm_slopes(
     return recurrence.lstm_back(Tensors, g, w, c0, c, gates, steps, reverse)
 
 
-def _first(results: Any) -> Any:
-    return results[0]
-
-
 @opaque(
     states=2,
     shared=lambda g, x, h0, c0, w_x, w, b_x, b, c, gates, steps, reverse: s.lstm_slopes(
@@ -96,7 +92,7 @@ def _first(results: Any) -> Any:
     ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[0]),
-    outputs=("out", "c", "gates"), result=_first,
+    outputs=("out", "c", "gates"), single=True,
     cases=[
         ((3, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3,)}),
         ((6, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3, 3)}),
@@ -149,7 +145,7 @@ def projected_lstm_slopes(
     d_r=lambda shared: s.matmul(s.mT(shared[1]), shared[4]),
     d_h0=lambda shared: shared[2],
     d_c0=lambda shared: shared[3],
-    outputs=("out", "gates"), result=_first,
+    outputs=("out", "gates"), single=True,
     cases=[
         ((6, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 3)}),
         ((6, 12), (12, 2), (12,), (2, 3), (3, 2), (3, 3), {"steps": (3, 2, 1)}),
@@ -191,7 +187,7 @@ def gru_slopes(
     ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[1]),
-    outputs=("out", "gates"), result=_first,
+    outputs=("out", "gates"), single=True,
     cases=[
         ((3, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3,)}),
         ((6, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3, 3)}),
