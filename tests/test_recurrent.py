@@ -199,6 +199,30 @@ def test_compiled_steps_agree_with_numpy(kind, size, batch, monkeypatch):
         assert_allclose(a, b, rtol=2e-5, atol=1e-5 * max(1, np.abs(b).max()))
 
 
+def test_what_an_lstm_cell_returns_is_no_view():
+    cell = nn.LSTMCell(3, 4)
+    h, c = cell(rg.ones(2, 3))
+    assert not h._is_view()
+    assert not c._is_view()
+    before = c.clone()
+    with rg.no_grad():
+        h.add_(1)
+    assert_array_equal(c.array, before.array)
+    _, c = cell(rg.ones(2, 3), (h.detach(), c.detach()))
+    c.sum().backward()
+    assert cell.weight_ih.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_a_state_that_is_changed_in_place_is_noticed(name):
+    cell = getattr(nn, name)(3, 4)
+    out = cell(rg.ones(2, 3))
+    h = out[0] if name == "LSTMCell" else out
+    h.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        h.sum().backward()
+
+
 @pytest.mark.parametrize("way", ["optimizer", "in place", "by NumPy"])
 def test_packed_weights_follow_the_weights(way, monkeypatch):
     monkeypatch.setattr(recurrence, "STEP_WORTH_COMPILING", 0)

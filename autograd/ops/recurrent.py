@@ -8,6 +8,7 @@ ops below and of everyday ones.
 
 from __future__ import annotations
 
+from builtins import slice as Slice
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..declare import composite, opaque, word
 from ..op import functions
 from ..recurrence import Arrays
 from ..tensor import Tensor
+from .index import slice
 
 
 class Tensors:
@@ -339,7 +341,16 @@ def lstm_cell(
     _check_state(input, c, w_hh.array.shape[0] // 4, 1)
     n = input.array.shape[0]
     out = lstm_sequence(input, h, c, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), (n,))
-    return out[:n], out[n:]
+    above, below = _halves(n)
+    h, c = slice(out, above), slice(out, below)
+    h.source = c.source = None  # they share memory with nobody, and are no views
+    return h, c
+
+
+@lru_cache(maxsize=64)
+def _halves(n: int) -> tuple[Any, Any]:
+    """The keys of ``n`` rows and of those below."""
+    return (Slice(n), ...), (Slice(n, None), ...)
 
 
 @composite(method=False)
