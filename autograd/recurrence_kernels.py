@@ -133,12 +133,13 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
 
     r, w, wide = kernels.readonly("float32", 2), "float32[:,::1]", kernels.readonly("float32", 3)
     numbers, line = kernels.readonly("int64"), "float32[::1]"
-    places = f"{numbers}, {numbers}, {numbers}, {numbers}"
+    places = f"{numbers}, {numbers}, {numbers}"
     if backward:
-        signature = f"void({r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {line})"
+        signature = f"{numbers}, {r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {line}"
     else:
-        given = f"{r}, {wide}, {line}, {w}, {wide}, {r}, {places}"
-        signature = f"void({given}, {w}, {w}, {w}, {w}, {w}, {w}, {line})"
+        given = f"{numbers}, {r}, {wide}, {line}, {w}, {wide}, {r}, {places}"
+        signature = f"{given}, {w}, {w}, {w}, {w}, {w}, {w}, {line}"
+    signature = f"void({signature})"
     source = text_of(__file__, recurrence_cells.__file__)
     kernel = kernels.compile(made, signature, contract=True, source=source, prepare=prepare)
     # For the day the loop is Python's; machine code does not warn.
@@ -199,7 +200,7 @@ def plain_product(out, first, last, a, start, panels, onto, bias, zeros, tiles):
 
 
 def steps_of(  # type: ignore[no-untyped-def]
-    u, u_panels, u_b, x, panels, b, sizes, starts, mine, tiles, h, c, z, out, c_out, gates, zeros
+    mine, u, u_panels, u_b, x, panels, b, sizes, starts, tiles, h, c, z, out, c_out, gates, zeros
 ):
     """All steps of the sequences ``mine``, which follow each other; ``h`` and ``c`` go along.
 
@@ -222,7 +223,7 @@ def steps_of(  # type: ignore[no-untyped-def]
 
 
 def back_steps(  # type: ignore[no-untyped-def]
-    g, panels, initial, rows, gates, sizes, starts, mine, tiles, dh, dc, d_x, d_z, zeros
+    mine, g, panels, initial, rows, gates, sizes, starts, tiles, dh, dc, d_x, d_z, zeros
 ):
     """All steps backwards; ``dh`` and ``dc`` end as the derivatives by the initial states."""
     count, first, last = sizes.size, mine[0], mine[mine.size - 1] + 1
@@ -239,16 +240,15 @@ def back_steps(  # type: ignore[no-untyped-def]
             product(dh, first, n, d_z, start + first, panels, True, zeros, zeros, tiles)  # type: ignore[no-untyped-call]
 
 
-def _shared(walk: Any, arguments: list[Any], sequences: Array, work: int) -> None:
-    """Give the sequences of a batch to the threads, in whole tiles."""
-    batch = len(sequences)
+def _shared(walk: Any, arguments: tuple[Any, ...], work: int) -> None:
+    """Give the sequences of a batch, the first argument, to the threads, in whole tiles."""
+    batch = len(arguments[0])
     parts = min(kernels.threads(), -(-batch // ROWS), 1 + work // GRAIN)
     if parts < 2:
         walk(*arguments)
         return
     grain = -(-batch // (parts * ROWS)) * ROWS
-    cut = [1 if a is sequences else 0 for a in arguments]
-    kernels.launch(walk, arguments, batch, grain, cut)
+    kernels.launch(walk, arguments, batch, grain, (1,) + (0,) * (len(arguments) - 1))
 
 
 @lru_cache(maxsize=64)
@@ -266,12 +266,18 @@ def _plain(a: Array) -> Array:
 
 def _room(rows: int, columns: int, panels: Array) -> Array:
     """Rows for a product with ``panels``, whose last one may be filled up."""
-    return np.empty((rows, max(panels.shape[0] * panels.shape[2], columns)), np.float32)
+    return np.empty((rows, max(_wide(panels), columns)), np.float32)
+
+
+def _wide(panels: Array) -> int:
+    """How many columns they have, with those that fill up the last."""
+    count, _, width = panels.shape
+    return count * width
 
 
 def _filled_up(bias: Array, panels: Array) -> Array:
     """A bias as wide as all panels."""
-    wide = panels.shape[0] * panels.shape[2]
+    wide = _wide(panels)
     if bias.size == wide and bias.flags.writeable:
         return _plain(bias)
     padded = np.zeros(wide, np.float32)
@@ -293,20 +299,21 @@ def _forward(
     wide = x.shape[1] if w_x is None else len(w_x)
     work = len(x) * wide * (h.shape[1] + 8 if w is not None else 8)
     u = x = _plain(x)
-    if w_x is None:
-        x, u_b = x if x.flags.writeable else x.copy(), NOTHING
-    else:
-        x, u_b = _room(steps[0], wide, x_panels), _filled_up(b_x, x_panels)
+    if w_x is not None:
         work += u.size * wide
-    z = _room(steps[0], wide, panels)
-    if w is None:
-        z[...] = nothing
+        x, z = np.empty((2, steps[0], _wide(x_panels)), np.float32)
+        u_b = _filled_up(b_x, x_panels)
+    else:
+        x, u_b = x if x.flags.writeable else x.copy(), NOTHING
+        z = _room(steps[0], wide, panels)
+        if w is None:
+            z[...] = nothing
     sizes, starts, sequences = _places(steps, reverse)
     _shared(
         _walk(cell, False),
-        [u, x_panels, u_b, x, panels, b, sizes, starts, sequences, _tiles(), h, c, z, out, c_out,
-         gates, NOTHING],
-        sequences, work,
+        (sequences, u, x_panels, u_b, x, panels, b, sizes, starts, _tiles(), h, c, z, out, c_out,
+         gates, NOTHING),
+        work,
     )  # fmt: skip
 
 
@@ -322,8 +329,8 @@ def _backward(
     g, (sizes, starts, sequences) = _plain(g), _places(steps, reverse)
     _shared(
         _walk(cell, True),
-        [g, panels, *arrays, sizes, starts, sequences, _tiles(), dh, dc, d_x, d_z, NOTHING],
-        sequences, work,
+        (sequences, g, panels, *arrays, sizes, starts, _tiles(), dh, dc, d_x, d_z, NOTHING),
+        work,
     )  # fmt: skip
     return dh[:, :n]
 
@@ -375,7 +382,7 @@ def lstm(
     c, gates = _next(total, n, "c"), _next(total, 4 * n, "gates")
     last = out[total:]
     last[...] = c0
-    h = np.array(c0 if h0 is None else h0, order="C")
+    h = (c0 if h0 is None else h0).copy()
     _forward("lstm", x, w_x, w, b_x, b, h, last, out, c, gates, steps, reverse)
     return out, c, gates
 
@@ -396,7 +403,7 @@ def gru(
 ) -> tuple[Array, Array]:
     """`recurrence.gru_sequence`."""
     total, n = len(x), h0.shape[1]
-    h, gates = np.array(h0, order="C"), _next(total, 4 * n, "gates")
+    h, gates = h0.copy(), _next(total, 4 * n, "gates")
     out = h if len(steps) == 1 else np.empty((total, n), np.float32)
     b = _plain(b).reshape(-1, 3 * n)
     _forward("gru", x, w_x, w, b_x, b, h, NOBODY, out, NOBODY, gates, steps, reverse)
@@ -417,7 +424,7 @@ def rnn(
     nonlinearity: str,
 ) -> Array:  # fmt: skip
     """`recurrence.rnn_sequence`."""
-    h = np.array(h0, order="C")
+    h = h0.copy()
     out = h if len(steps) == 1 else np.empty((len(x), h0.shape[1]), np.float32)
     b = _plain(b).reshape(1, -1)
     cell, no = f"{nonlinearity}_cell", NOBODY

@@ -13,6 +13,8 @@ from .module import Module
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
 
+RNN_CELLS = {"tanh": rnn_tanh_cell, "relu": rnn_relu_cell}
+
 
 class RNNCellBase(Module):
     """What cells share: their parameters and the checks of their arguments.
@@ -109,10 +111,10 @@ class RNNCell(RNNCellBase):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The new state; without one given it starts from zeros."""
-        cells = {"tanh": rnn_tanh_cell, "relu": rnn_relu_cell}
-        if self.nonlinearity not in cells:
+        cell = RNN_CELLS.get(self.nonlinearity)
+        if cell is None:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        return self._step(cells[self.nonlinearity], input, hx)  # type: ignore[no-any-return]
+        return self._step(cell, input, hx)  # type: ignore[no-any-return]
 
 
 class LSTMCell(RNNCellBase):
@@ -140,8 +142,8 @@ class LSTMCell(RNNCellBase):
         """The new ``h`` and ``c``; without states given they start from zeros."""
         self._check_rank("input", input)
         if hx is not None:
-            for i, state in enumerate(hx):
-                self._check_rank(f"hx[{i}]", state)
+            for name, state in zip(("hx[0]", "hx[1]"), hx, strict=False):
+                self._check_rank(name, state)
         single = input.array.ndim == 1
         if single:
             input = input.unsqueeze(0)
