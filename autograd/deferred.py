@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from . import machine, scalar
+from . import scalar
+from .machine import place_of
 from .shapes import sum_to
 
 Array = np.ndarray[Any, Any]
@@ -143,20 +144,19 @@ def below(pieces: list[Array]) -> Array:
     first, count = pieces[0], len(pieces)
     if count == 1:
         return first
-    whole, layout = first.base, (first.shape, first.strides)
-    if (
-        type(whole) is not np.ndarray
-        or whole.dtype is not first.dtype
-        or not (whole.flags.c_contiguous and first.flags.c_contiguous)
-        or any(p.base is not whole or (p.shape, p.strides) != layout for p in pieces)
-    ):
+    whole, shape, strides, size = first.base, first.shape, first.strides, first.nbytes
+    if type(whole) is not np.ndarray or whole.dtype is not first.dtype:
         return np.concatenate(pieces)
-    places, step = [*map(machine.place_of, pieces)], first.nbytes
-    if places != [*range(places[0], places[0] + count * step, step or 1)]:
+    if not (whole.flags.c_contiguous and first.flags.c_contiguous):
         return np.concatenate(pieces)
-    start = (places[0] - machine.place_of(whole)) // first.itemsize
+    place = begin = place_of(first)
+    for p in pieces:
+        if p.base is not whole or p.shape != shape or p.strides != strides or place_of(p) != place:
+            return np.concatenate(pieces)
+        place += size
+    start = (begin - place_of(whole)) // first.itemsize
     flat = whole.reshape(-1)[start : start + count * first.size]
-    return flat.reshape(count * len(first), *first.shape[1:])
+    return flat.reshape(count * len(first), *shape[1:])
 
 
 def settled(ds: Any) -> tuple[Any, ...]:

@@ -297,11 +297,16 @@ def _linked_by_llvm(
     return {name: engine.get_function_address(name) for name in names}
 
 
-def place_of(a: Array) -> int:
-    """Where an array's memory begins: `ctypes.data` takes six times as long."""
-    if not _probed():
+def place_of(a: Array, at: Any = ctypes.c_void_p.from_address) -> int:
+    """Where an array's memory begins: `ctypes.data` takes eight times as long."""
+    return at(id(a) + HEAD).value or 0
+
+
+if not _probed():
+
+    def place_of(a: Array, at: Any = None) -> int:
+        """Where an array's memory begins."""
         return int(a.ctypes.data)
-    return ctypes.c_void_p.from_address(id(a) + HEAD).value or 0
 
 
 ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
