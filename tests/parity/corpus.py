@@ -47,6 +47,8 @@ LOOSER = {
     ("nn.functional.poisson_nll_loss", "float32"): (1e-4, "sums that cancel"),
     # Against float64: PyTorch's gradient is 7.3e-5 off, ours 6.6e-5; and 5.9e-4 against 3.5e-4.
     ("nn.functional.ctc_loss", "float32"): (1e-4, "logarithms of many alignments"),
+    # Against float64, beside values up to 244: PyTorch's gradient is 5.5e-5 off, ours 9.9e-5.
+    ("nn.functional.conv_transpose3d", "float32"): (1e-4, "sums of 216 products up to 81"),
     ("nn.functional.scaled_dot_product_attention", "float32"): (1e-3, "sums that cancel"),
     ("pow", "float32"): (1e-4, "the logarithm of a power loses digits in both"),
     ("index_reduce", "float32"): (1e-4, "products of many numbers"),
