@@ -135,11 +135,11 @@ def _walk(cell: str, backward: bool) -> Callable[..., Any]:
     numbers, line = kernels.readonly("int64"), "float32[::1]"
     places = f"{numbers}, {numbers}, {numbers}"
     if backward:
-        signature = f"{numbers}, {r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {line}"
+        signature = f"{r}, {wide}, {r}, {r}, {r}, {places}, {w}, {w}, {w}, {w}, {line}"
     else:
-        given = f"{numbers}, {r}, {wide}, {line}, {w}, {wide}, {r}, {places}"
+        given = f"{r}, {wide}, {line}, {w}, {wide}, {r}, {places}"
         signature = f"{given}, {w}, {w}, {w}, {w}, {w}, {w}, {line}"
-    signature = f"void({signature})"
+    signature = f"void({numbers}, {signature})"
     source = text_of(__file__, recurrence_cells.__file__)
     kernel = kernels.compile(made, signature, contract=True, source=source, prepare=prepare)
     # For the day the loop is Python's; machine code does not warn.

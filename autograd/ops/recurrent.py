@@ -343,7 +343,7 @@ def lstm_cell(
     out = lstm_sequence(input, h, c, w_ih, w_hh, *_biases(b_ih, b_hh, w_hh), (n,))
     above, below = _halves(n)
     h, c = slice(out, above), slice(out, below)
-    h.source = c.source = None  # they share memory with nobody, and are no views
+    h.source = c.source = None  # nobody else sees the whole: these are no views
     return h, c
 
 
