@@ -223,35 +223,20 @@ def slide(
 
     total = count * where.bands
     flops = filters * where.taps.size * down.places * across.places * count
-    deal_out(
-        kernel,
-        (image, weights, biases.reshape(-1), result),
-        (block, narrow, deal, tile.rows, tile.vectors, filters, groups, where.taps, where.pixels,
-         where.starts, where.runs, where.numbers),
-        [where.size],
-        1 if flops < SERIAL else min(kernels.threads(), total),
-        total,
+    threads = 1 if flops < SERIAL else min(kernels.threads(), total)
+    given = (
+        np.arange(total), np.empty(threads * where.size, x.dtype), image, weights,
+        biases.reshape(-1), result, block, narrow, deal, tile.rows, tile.vectors, filters, groups,
+        *where[2:7],
     )  # fmt: skip
+    cut = (1, -where.size, *[0] * (len(given) - 2))
+    grain = max(1, SHORT * total // flops) if threads > 1 else total
+    kernels.launch(kernel, given, total, grain, cut)
     return out
 
 
 SERIAL = 1 << 19  # products that one thread computes sooner than another would start
-
-
-def deal_out(
-    kernel: Any, arrays: Any, others: Any, scratch: list[int], threads: int, total: int
-) -> None:
-    """Call a kernel from several threads, which take one of ``total`` items after the other.
-
-    ``scratch`` says how many elements of memory of its own each thread is given.
-    """
-    dtype = arrays[0].dtype
-    made = [np.empty(threads * n, dtype) for n in scratch]
-    counter = np.zeros(1, np.int64)
-    given = [*arrays, *made, *others, counter, total]
-    cut = [0] * len(given)
-    cut[len(arrays) : len(arrays) + len(made)] = scratch
-    kernels.launch(kernel, given, threads, 1, cut)
+SHORT = 1 << 17  # products that are worth asking for a part
 
 
 @cache
@@ -296,16 +281,15 @@ def deal_band(image, m, top, numbers, scratch, deal):
 def _slide(dtype: str) -> Any:
     several = lanes(dtype)
     call: Any = None
-    take: Any = None
     deal_band: Any = None
 
     def prepare() -> None:
-        nonlocal call, take, deal_band
-        call, take, deal_band = microkernels.call(), microkernels.take(), band_dealer()
+        nonlocal call, deal_band
+        call, deal_band = microkernels.call(), band_dealer()
 
     def slide(
-        image, weights, biases, result, scratch, block, narrow, deal, rows_of_tile, vectors,
-        filters, groups, taps, pixels, starts, runs, numbers, counter, total,
+        items, scratch, image, weights, biases, result, block, narrow, deal, rows_of_tile, vectors,
+        filters, groups, taps, pixels, starts, runs, numbers,
     ):  # fmt: skip
         places_down, places_across, rows, bands = numbers[3], numbers[4], numbers[5], numbers[6]
         whole, last = numbers[13], numbers[14]
@@ -316,8 +300,7 @@ def _slide(dtype: str) -> Any:
         sets = begins.size - 1
         plane = places_down * places_across
         blocks = -(-filters // rows_of_tile)
-        item = take(counter)
-        while item < total:
+        for item in items:
             m, band = item // bands, item % bands
             top = band * rows
             here = min(rows, places_down - top)
@@ -345,12 +328,11 @@ def _slide(dtype: str) -> Any:
                         ))  # fmt: skip
                 v += vectors - 1 if narrower else vectors
                 narrower -= 1 if narrower else 0
-            item = take(counter)
 
     given, ints = kernels.readonly(dtype), kernels.readonly("int64")
     signature = (
-        f"void({given}, {given}, {given}, {dtype}[::1], {dtype}[::1], int64, int64, int64, int64, "
-        f"int64, int64, int64, {ints}, {ints}, {ints}, {ints}, {ints}, int64[::1], int64)"
+        f"void({ints}, {dtype}[::1], {given}, {given}, {given}, {dtype}[::1], int64, int64, int64, "
+        f"int64, int64, int64, int64, {ints}, {ints}, {ints}, {ints}, {ints})"
     )
     return kernels.compile(slide, signature, contract=True, source=source(), prepare=prepare)
 

@@ -63,7 +63,7 @@ def _entry(
         def body() -> None:
             w.loop("%start", "%stop", 1, write(w, *w.table(arrays, numbers)))
 
-        w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", body, "i32 0")
+        w.define(f"i32 @entry({machine.PARAMETERS})", body, "i32 0")
         return w.text()
 
     return kernels.written(name, (dtype, lanes), text, (__file__,))

@@ -37,6 +37,7 @@ import numpy as np
 
 from . import assembly, machine, polynomials, scalar
 from .cache import Pickled, cache_folder, makers, read, text_of, write
+from .crew import Crew, pool
 from .printer import arguments, print_rule
 
 __all__ = ["Elementwise", "compile", "elementwise", "erf", "launch"]
@@ -279,9 +280,10 @@ def launch(
     """Call a compiled kernel for parts of ``range(total)``, from several threads.
 
     Arrays are cut along their first axis: of the i-th argument a part from ``start`` to ``stop``
-    gets the rows from ``start·cut[i]`` to ``stop·cut[i]``; 0 leaves it whole.  The default is 1 for
-    every array.  No part is longer than ``grain``.  This begins sooner than `share`, which may do
-    anything in a part.
+    gets the rows from ``start·cut[i]`` to ``stop·cut[i]``; 0 leaves it whole.  Below 0 it is
+    scratch memory, of which each thread has so many rows to itself; there are no more threads than
+    it has room for.  The default is 1 for every array.  No part is longer than ``grain``.  This
+    begins sooner than `share`, which may do anything in a part.
     """
     if cut is None:
         if total <= grain and isinstance(kernel, machine.Machine):
@@ -289,13 +291,21 @@ def launch(
             return
         cut = [1 if isinstance(a, np.ndarray) and a.ndim else 0 for a in arguments]
     count = min(threads(), -(-total // grain))
+    for a, c in zip(arguments, cut, strict=True):
+        if c < 0:
+            count = min(count, len(a) // -c)
     if isinstance(kernel, machine.Machine) and (sharers := crew()) is not None:
         table = kernel.table(arguments, tuple(cut))
         kernel.check(sharers.run(kernel.address, table, total, grain, count), arguments)
         return
 
+    def part(a: Any, step: int, start: int, stop: int) -> Any:
+        if step < 0:
+            return np.empty((-step, *a.shape[1:]), a.dtype)
+        return a[start * step : stop * step] if step else a
+
     def work(start: int, stop: int) -> None:
-        kernel(*[a[start * c : stop * c] if c else a for a, c in zip(arguments, cut, strict=True)])
+        kernel(*[part(a, c, start, stop) for a, c in zip(arguments, cut, strict=True)])
 
     with np.errstate(all="ignore"):  # for the day the loop is Python's
         share(work, total, grain)
@@ -312,13 +322,13 @@ def launch_pieces(kernel: Callable[..., Any], total: int, *arguments: Any) -> No
 
 
 @cache
-def crew() -> machine.Crew | None:
+def crew() -> Crew | None:
     """The threads that `launch` shares with; None where only `share` has some."""
     kind = platform.machine()
     with _hiring:
-        found = functions("crew", (kind,), lambda: machine.pool(kind), (machine.__file__,),
+        found = functions("crew", (kind,), lambda: pool(kind), (pool.__code__.co_filename,),
                           ("run", "serve"), ("sched_yield",))  # fmt: skip
-        return machine.Crew(*found) if found else None
+        return Crew(*found) if found else None
 
 
 def _hire(count: int) -> None:

@@ -1,16 +1,15 @@
-"""Machine code without the compiler that made it, and threads that wait for it.
+"""Machine code without the compiler that made it.
 
 Numba takes 0.3 s and 60 MiB to load, and all that is needed of it from the second process on is a
 piece of machine code.  So what is kept on disk is the object code of a kernel behind an *entry*, a
-function of C: ``entry(table, start, stop)``.  The table says for each argument which NumPy array or
-number it is; the entry checks type, axes and layout of the arrays, where they stand, and passes
-them on as Numba's calling convention wants them.  LLVM's linker, which `llvmlite` brings, loads it.
+function of C: ``entry(table, start, stop, member)``.  The table says for each argument which NumPy
+array or number it is; the entry checks type, axes and layout of the arrays, where they stand, and
+passes them on as Numba's calling convention wants them.  LLVM's linker, which `llvmlite` brings,
+loads it.
 
 An argument can be *cut*: then the kernel is given its rows from ``start·step`` to ``stop·step``,
-so that one call by a thread is one part of the work.  A `Crew` deals out the parts.  Its members
-are Python's threads, but they take parts without the interpreter's lock, and between two pieces of
-work they stay awake for a moment: the first part is begun within a microsecond, where waking a
-thread takes fifty.
+so that one call by a thread is one part of the work; or, if the step is below 0, so many rows for
+each member of the crew (`crew`) that computes, whatever the part.
 
 All of it is optional: `pack` and `load` answer None where anything is not as expected, and the
 kernel is Numba's own.
@@ -22,23 +21,22 @@ import ctypes
 import json
 import struct
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from .linker import linked
 
-__all__ = ["Crew", "Machine", "assemble", "load", "pack", "pool"]
+__all__ = ["ENTRY", "PARAMETERS", "Machine", "assemble", "load", "pack"]
 
 Array = np.ndarray[Any, Any]
 ndarray = np.ndarray
 
 HEAD = object.__basicsize__  # of a Python object; then come data, ndim, dimensions, strides, …
 CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400  # NumPy's flags
+PARAMETERS = "ptr %table, i64 %start, i64 %stop, i64 %member"  # of an entry, in LLVM's language
 MISFIT = -1  # what an entry returns when an array is not what its kernel takes
 
 # What the C library has under the same name everywhere.
@@ -160,9 +158,12 @@ def _entry(name: str, kinds: list[Any], types: list[str]) -> str | None:
         say(f"fits{k}:")
         for axis in range(ndim):
             load(f"%n{k}_{axis}", "i64", f"%s{k}", 8 * axis)
-        if ndim:  # of an array that is cut, the rows of this part
-            say(f"%r{k}_a = sub i64 %stop, %start")
-            say(f"%r{k}_b = mul i64 %r{k}_a, %c{k}")
+        if ndim:  # of an array that is cut, the rows of this part or member
+            say(f"%own{k} = icmp slt i64 %c{k}, 0")
+            say(f"%step{k} = call i64 @llvm.abs.i64(i64 %c{k}, i1 false)")
+            say(f"%from{k} = select i1 %own{k}, i64 %member, i64 %start")
+            say(f"%r{k}_a = select i1 %own{k}, i64 1, i64 %parts")
+            say(f"%r{k}_b = mul i64 %r{k}_a, %step{k}")
             say(f"%r{k}_c = icmp eq i64 %c{k}, 0")
             say(f"%q{k}_0 = select i1 %r{k}_c, i64 %n{k}_0, i64 %r{k}_b")
         steps = [str(size)] * ndim
@@ -171,7 +172,7 @@ def _entry(name: str, kinds: list[Any], types: list[str]) -> str | None:
             steps[axis] = f"%h{k}_{axis}"
         first, sizes = "0", []
         if ndim:
-            say(f"%i{k}_a = mul i64 %start, %c{k}")
+            say(f"%i{k}_a = mul i64 %from{k}, %step{k}")
             say(f"%i{k} = mul i64 %i{k}_a, {steps[0]}")
             first = f"%i{k}"
             sizes = [f"%q{k}_0", *(f"%n{k}_{axis}" for axis in range(1, ndim))]
@@ -189,9 +190,12 @@ def _entry(name: str, kinds: list[Any], types: list[str]) -> str | None:
     return f"""
 declare i32 @{_quoted(name)}({", ".join(types)})
 
-define i32 @entry(ptr %table, i64 %start, i64 %stop) {{
+declare i64 @llvm.abs.i64(i64, i1)
+
+define i32 @entry({PARAMETERS}) {{
   %result = alloca i64
   %trouble = alloca ptr
+  %parts = sub i64 %stop, %start
 {body}
   %status = call i32 @{_quoted(name)}({", ".join(passed)})
   ret i32 %status
@@ -309,7 +313,7 @@ def _ask_place(a: Array) -> int:
 place_of: Callable[[Array], int] = _read_place if _probed() else _ask_place
 
 
-ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+ENTRY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, *[ctypes.c_int64] * 3)
 ARRAY = "P"  # among the codes of `struct`
 
 
@@ -341,9 +345,7 @@ class Machine:
         self._words = _packer("".join(k if isinstance(k, str) else ARRAY for k in kinds))
         self._whole = (0,) * len(kinds)  # the cut of arrays that are given as they are
         self._facts = cache(self._facts_of)
-        self._entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, *[ctypes.c_int64] * 2)(
-            address
-        )
+        self._entry = ENTRY(address)
 
     def table(self, arguments: Sequence[Any], cut: tuple[int, ...]) -> bytes:
         """What an entry reads.  Raises `TypeError` for an argument that is no array."""
@@ -356,7 +358,7 @@ class Machine:
 
     def __call__(self, *arguments: Any) -> None:
         """Run it on whole arrays, without the interpreter's lock."""
-        self.check(self._entry(self.table(arguments, self._whole), 0, 1), arguments)
+        self.check(self._entry(self.table(arguments, self._whole), 0, 1, 0), arguments)
 
     def check(self, status: int, arguments: Sequence[Any]) -> None:
         """Raise what an entry's answer means."""
@@ -372,193 +374,3 @@ class Machine:
             for a in arguments
         )
         raise TypeError(f"a kernel takes contiguous arrays and numbers ({wanted}), not ({given})")
-
-
-# ---------------------------------------------------------------- the crew
-
-# State is 64-bit numbers, each on a cache line of its own where several threads write it.
-OPEN, NEXT, TOTAL, GRAIN, FUNCTION, TABLE, ACTIVE, TROUBLE, AWAKE = (64 * i for i in range(9))
-SPINS = 20_000  # pauses of about 40 ns; after a tenth of them others may have the core
-
-POOL = f"""
-declare i32 @sched_yield()
-
-define internal void @take(ptr %s) {{
-  %fn_p = getelementptr i8, ptr %s, i64 {FUNCTION}
-  %fn = load ptr, ptr %fn_p
-  %table_p = getelementptr i8, ptr %s, i64 {TABLE}
-  %table = load ptr, ptr %table_p
-  %total_p = getelementptr i8, ptr %s, i64 {TOTAL}
-  %total = load i64, ptr %total_p
-  %grain_p = getelementptr i8, ptr %s, i64 {GRAIN}
-  %grain = load i64, ptr %grain_p
-  %next = getelementptr i8, ptr %s, i64 {NEXT}
-  %trouble = getelementptr i8, ptr %s, i64 {TROUBLE}
-  br label %again
-again:
-  %i = atomicrmw add ptr %next, i64 %grain seq_cst
-  %over = icmp sge i64 %i, %total
-  br i1 %over, label %done, label %work
-work:
-  %end = add i64 %i, %grain
-  %short = icmp slt i64 %end, %total
-  %j = select i1 %short, i64 %end, i64 %total
-  %status = call i32 %fn(ptr %table, i64 %i, i64 %j)
-  %well = icmp eq i32 %status, 0
-  br i1 %well, label %again, label %bad
-bad:
-  %wide = sext i32 %status to i64
-  store atomic i64 %wide, ptr %trouble seq_cst, align 8
-  br label %again
-done:
-  ret void
-}}
-
-define void @run(ptr %s, ptr %fn, ptr %table, i64 %total, i64 %grain) {{
-  %fn_p = getelementptr i8, ptr %s, i64 {FUNCTION}
-  store ptr %fn, ptr %fn_p
-  %table_p = getelementptr i8, ptr %s, i64 {TABLE}
-  store ptr %table, ptr %table_p
-  %total_p = getelementptr i8, ptr %s, i64 {TOTAL}
-  store i64 %total, ptr %total_p
-  %grain_p = getelementptr i8, ptr %s, i64 {GRAIN}
-  store i64 %grain, ptr %grain_p
-  %next = getelementptr i8, ptr %s, i64 {NEXT}
-  store i64 0, ptr %next
-  %open = getelementptr i8, ptr %s, i64 {OPEN}
-  store atomic i64 1, ptr %open seq_cst, align 8
-  call void @take(ptr %s)
-  store atomic i64 0, ptr %open seq_cst, align 8
-  %active = getelementptr i8, ptr %s, i64 {ACTIVE}
-  br label %wait
-wait:
-  %n = phi i64 [ 0, %0 ], [ %n1, %pause ], [ %n1, %yield ]
-  %n1 = add i64 %n, 1
-  %left = load atomic i64, ptr %active seq_cst, align 8
-  %none = icmp eq i64 %left, 0
-  br i1 %none, label %done, label %nap
-nap:
-  %long = icmp ugt i64 %n1, {SPINS // 10}
-  br i1 %long, label %yield, label %pause
-pause:
-  PAUSE
-  br label %wait
-yield:
-  call i32 @sched_yield()
-  br label %wait
-done:
-  ret void
-}}
-
-define void @serve(ptr %s) {{
-  %open = getelementptr i8, ptr %s, i64 {OPEN}
-  %active = getelementptr i8, ptr %s, i64 {ACTIVE}
-  %awake = getelementptr i8, ptr %s, i64 {AWAKE}
-  %a = atomicrmw add ptr %awake, i64 1 seq_cst
-  br label %look
-look:
-  %n = phi i64 [ 0, %0 ], [ %n1, %pause ], [ %n1, %yield ], [ 0, %leave ]
-  %n1 = add i64 %n, 1
-  %o = load atomic i64, ptr %open acquire, align 8
-  %work = icmp ne i64 %o, 0
-  br i1 %work, label %enter, label %idle
-enter:
-  %b = atomicrmw add ptr %active, i64 1 seq_cst
-  %o2 = load atomic i64, ptr %open seq_cst, align 8
-  %still = icmp ne i64 %o2, 0
-  br i1 %still, label %help, label %leave
-help:
-  call void @take(ptr %s)
-  br label %leave
-leave:
-  %c = atomicrmw sub ptr %active, i64 1 seq_cst
-  br label %look
-idle:
-  %enough = icmp ugt i64 %n1, {SPINS}
-  br i1 %enough, label %sleep, label %nap
-nap:
-  %long = icmp ugt i64 %n1, {SPINS // 10}
-  br i1 %long, label %yield, label %pause
-pause:
-  PAUSE
-  br label %look
-yield:
-  call i32 @sched_yield()
-  br label %look
-sleep:
-  %d = atomicrmw sub ptr %awake, i64 1 seq_cst
-  ret void
-}}
-"""
-
-
-def pool(processor: str) -> str:
-    """The text of `run` and `serve`, with this kind of processor's way to wait a little."""
-    for start, name, type_, value in (
-        ("x86_64", "llvm.x86.sse2.pause", "", ""),
-        ("aarch64", "llvm.aarch64.hint", "i32", "i32 1"),
-        ("arm64", "llvm.aarch64.hint", "i32", "i32 1"),
-    ):
-        if processor.startswith(start):
-            text = POOL.replace("PAUSE", f"call void @{name}({value})")
-            return f"declare void @{name}({type_})\n{text}"
-    return POOL.replace("PAUSE", "fence seq_cst")
-
-
-class Crew:
-    """Threads that share the parts of a kernel's work with whoever calls it.
-
-    ``run`` and ``serve`` are the functions of `pool`.
-    """
-
-    def __init__(self, run: int, serve: int) -> None:
-        memory = np.zeros(11 * 8, np.int64)
-        self._state = memory[-memory.ctypes.data % 64 // 8 :]
-        where = self._state.ctypes.data
-        self._where = ctypes.c_void_p(where)
-        word, pointer = ctypes.c_int64, ctypes.c_void_p
-        kind = ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_char_p, word, word)
-        self._run = kind(run)
-        self._serve = ctypes.CFUNCTYPE(None, pointer)(serve)
-        self._awake = ctypes.c_int64.from_address(where + AWAKE)
-        self._trouble = ctypes.c_int64.from_address(where + TROUBLE)
-        self._calls: SimpleQueue[None] = SimpleQueue()
-        self._called = 0  # members that were called and have not come yet
-        self._members = 0
-        self._busy = threading.Lock()
-
-    def run(self, address: int, table: bytes, total: int, grain: int, count: int) -> int:
-        """Call an entry for parts of ``range(total)``, with ``count`` threads at most; its status.
-
-        This thread is one of them.
-        """
-        # Another thread of the user's may have the crew.
-        if count < 2 or not self._busy.acquire(blocking=False):
-            entry = ENTRY(address)
-            parts = range(0, total, grain)
-            return max((entry(table, i, min(i + grain, total)) for i in parts), key=abs, default=0)
-        try:
-            missing = count - 1 - self._awake.value - self._called
-            if missing > 0:
-                self._call(missing)
-            self._run(self._where, address, table, total, grain)
-            status = self._trouble.value
-            if status:
-                self._trouble.value = 0
-            return status
-        finally:
-            self._busy.release()
-
-    def _call(self, missing: int) -> None:
-        while self._members < missing + self._awake.value + self._called:
-            self._members += 1
-            threading.Thread(target=self._live, name="retrograd kernels", daemon=True).start()
-        self._called += missing
-        for _ in range(missing):
-            self._calls.put(None)
-
-    def _live(self) -> None:
-        while True:
-            self._calls.get()
-            self._called -= 1
-            self._serve(self._where)

@@ -28,7 +28,7 @@ import numpy as np
 from . import kernels
 from .assembly import STEPS, Walk, Writer
 
-__all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "take", "turn"]
+__all__ = ["are_here", "call", "correlate", "deal_rows", "inner", "outer", "turn"]
 
 
 def _made(name: str, head: str, write: Callable[[Writer], object], *key: Any) -> int:
@@ -76,26 +76,6 @@ def call() -> Any:
         return types.void(types.int64, arguments), write
 
     return call
-
-
-@cache
-def take() -> Any:
-    """A function for kernels: the next number of a counter that several threads share.
-
-    Nobody else is given it.
-    """
-    from numba.core import types
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def number(typing: Any, counter: Any) -> Any:
-        def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            place = context.make_array(signature.args[0])(context, builder, args[0]).data
-            return builder.atomic_rmw("add", place, place.type.pointee(1), "monotonic")
-
-        return types.int64(counter), write
-
-    return number
 
 
 # ---------------------------------------------------------------- blocks of sums

@@ -5,7 +5,7 @@ their right factor is transposed.  What those do not take, such as very few rows
 small products of a batch, are NumPy's own BLAS: OpenBLAS begins a product on
 several threads later than it could, waits for all of them, and lets them poll for the next one,
 which takes a core from everyone else.  So it is asked for parts of the product, each on one
-thread, by a crew that does not wait for who is busy (`machine.Crew`).
+thread, by a crew that does not wait for who is busy (`crew.Crew`).
 
 The parts are rows or columns of the result, as many as there may be threads, so the same number of
 threads always gives the same bits.  Those of a batch are whole products.
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import assembly, image_rows, kernels, machine, tiles
+from .crew import Crew
 
 __all__ = ["LARGE", "Step", "chain", "dot", "each", "matmul", "plus_bias", "total"]
 
@@ -34,9 +35,9 @@ LARGE = 1 << 18  # multiplications; below, a product is over before another thre
 FEW = 64  # rows of a batch: W xᵀ, copied into place, takes two thirds of the time of x Wᵀ
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112  # the names of the C interface
 
-# The parts of a product, for `machine.Crew`: ``entry(table, start, stop)``.
+# The parts of a product, for `crew.Crew`: ``entry(table, start, stop, member)``.
 PART = """
-define i32 @part_TYPE(ptr %table, i64 %start, i64 %stop) {
+define i32 @part_TYPE(PARAMETERS) {
 LOADS
   %part = sub i64 %stop, %start
   %by_rows = icmp ne i64 %w15, 0
@@ -109,7 +110,7 @@ TABLE = struct.Struct("17q")
 # The products of a batch one by one; its two axes are as far apart in each array as they may be.
 # They may be added to what is there.
 EACH = """
-define i32 @each_TYPE(ptr %table, i64 %start, i64 %stop) {
+define i32 @each_TYPE(PARAMETERS) {
 LOADS
   %f = inttoptr i64 %w0 to ptr
   %beta = uitofp i64 %w19 to TYPE
@@ -149,7 +150,7 @@ done:
 
 # Several entries for each link of a chain: their number, then each with its table and its width.
 CHAIN = """
-define i32 @chain(ptr %table, i64 %start, i64 %stop) {
+define i32 @chain(PARAMETERS) {
   %count = load i64, ptr %table
   br label %link
 link:
@@ -172,7 +173,7 @@ work:
   %width = load i64, ptr %width_p
   %from = mul i64 %i, %width
   %to = mul i64 %i1, %width
-  %status = call i32 %entry(ptr %own, i64 %from, i64 %to)
+  %status = call i32 %entry(ptr %own, i64 %from, i64 %to, i64 %member)
   %fine = icmp eq i32 %status, 0
   br i1 %fine, label %well, label %bad
 well:
@@ -366,7 +367,7 @@ def _side(x: Array) -> tuple[int, int] | None:
 class _Blas:
     """NumPy's OpenBLAS, asked for parts on one thread each."""
 
-    def __init__(self, library: ctypes.CDLL, crew: machine.Crew):
+    def __init__(self, library: ctypes.CDLL, crew: Crew):
         names = {"f": library.scipy_cblas_sgemm64_, "d": library.scipy_cblas_dgemm64_}
         self.functions = {k: ctypes.cast(f, ctypes.c_void_p).value for k, f in names.items()}
         self.set = library.scipy_openblas_set_num_threads64_
@@ -402,7 +403,8 @@ TYPES = "float", "double"  # of LLVM
 
 
 def _entries() -> str:
-    return "".join(_text(PART, 17, t) + _text(EACH, 20, t) for t in TYPES) + CHAIN
+    text = "".join(_text(PART, 17, t) + _text(EACH, 20, t) for t in TYPES) + CHAIN
+    return text.replace("PARAMETERS", machine.PARAMETERS)
 
 
 def _text(entry: str, words: int, type_: str) -> str:

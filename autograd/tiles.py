@@ -121,7 +121,7 @@ def _text(dtype: str, lanes: int) -> str:
     for narrow in range(1, vectors):  # the last panel
         write_tile(w, "tile", high, narrow, Pace())
     write_turn(w)
-    head = "(ptr %table, i64 %start, i64 %stop)"
+    head = f"({machine.PARAMETERS})"
     w.define(f"internal void @compute{head} noinline", lambda: _Product(w, vectors))
     w.define(f"i32 @entry{head}", lambda: w.do(f"call void @compute{head}"), "i32 0")
     w.define(f"i32 @each{head}", lambda: _each(w), "i32 0")

@@ -44,10 +44,10 @@ DEEP = 512  # channels; with more, a strip is too short
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 TRANSFORM = np.einsum("ai,bj->abij", G, G).reshape(16, 9)
 
-POINTERS = ("image", "weights", "bias", "result", "scratch", "counter")
+POINTERS = ("image", "weights", "bias", "result", "scratch")
 WORDS = (*POINTERS, "channels", "filters", "down", "across", "places_down", "places_across", "top",
-         "left", "rows_of_squares", "squares", "apart", "rows_at_once", "all_rows", "pitch",
-         "strips", "size", "blocks")  # fmt: skip
+         "left", "rows_of_squares", "squares", "apart", "rows_at_once", "all_rows", "pitch", "size",
+         "blocks")  # fmt: skip
 TABLE = struct.Struct(f"{len(WORDS)}q")
 
 
@@ -113,19 +113,16 @@ def correlate(
     image = np.ascontiguousarray(x)
     out = np.empty((count, filters, *places), kind)
     scratch = np.empty(threads * strips.size, kind)
-    counter = np.zeros(1, np.int64)
-    arrays = (image, weights, biases, out, scratch, counter)
+    unusual = scratch.reshape(threads, strips.size)[:, :lanes]
+    unusual[...] = 0
+    arrays = (image, weights, biases, out, scratch)
     table = TABLE.pack(
         *map(machine.place_of, arrays), channels, filters, down, across, *places,
         -padding[0], -padding[1], rows_of_squares, squares, strips.apart, strips.rows, all_rows,
-        strips.pitch, strips.number, strips.size, blocks,
+        strips.pitch, strips.size, blocks,
     )  # fmt: skip
-    crew.run(entry, table, threads, 1, threads)
-    for thread in range(threads):  # zeros, unless something was not finite
-        begin = thread * strips.size
-        if scratch[begin : begin + lanes].any():
-            return None
-    return out
+    crew.run(entry, table, strips.number, 1, threads)
+    return None if unusual.any() else out  # zeros, unless something was not finite
 
 
 @lru_cache(maxsize=256)
@@ -161,7 +158,7 @@ def _text(dtype: str, lanes: int) -> str:
     rows, vectors = _tile(lanes, w.size)
     for v in range(1, vectors + 1):
         _sums(w, rows, v)
-    head = "i32 @entry(ptr %table, i64 %start, i64 %stop)"
+    head = f"i32 @entry({machine.PARAMETERS})"
     w.define(head, lambda: _Entry(w, rows, vectors), "i32 0")
     return w.text()
 
@@ -205,30 +202,24 @@ class Half(NamedTuple):
 
 
 class _Entry:
-    """A thread's share: it takes strips until none is left."""
+    """Strips, with a thread's own scratch memory."""
 
     def __init__(self, w: Writer, rows: int, vectors: int):
         self.w, self.rows, self.vectors = w, rows, vectors
         words = w.table(len(POINTERS), len(WORDS) - len(POINTERS))
         self.words = dict(zip(WORDS, words, strict=True))
-        self.unusual = w.at(self.scratch, w.mul("%start", self.size))
+        self.unusual = w.at(self.scratch, w.mul("%member", self.size))
         self.nothing = w.at(self.unusual, w.lanes)  # a row outside of the image
         self.pixels = w.at(self.nothing, self.across)
         # Parts of a transform begin in different lines of the innermost cache.
         self.of_channels = w.add(w.mul(self.channels, self.pitch), w.lanes)
         self.sums = w.at(self.pixels, w.mul(self.of_channels, 16))
-        w.store("zeroinitializer", self.unusual)
         w.clear(self.nothing, self.across)
-        w.loop(0, self.strips, 1, lambda _: self._take())
+        w.loop("%start", "%stop", 1, self._strip)
 
     def __getattr__(self, name: str) -> str:
         """A word of the table."""
         return self.words[name]
-
-    def _take(self) -> None:
-        w = self.w
-        strip = w.let(f"atomicrmw add ptr {self.counter}, i64 1 monotonic")
-        w.when(w.let(f"icmp slt i64 {strip}, {self.strips}"), lambda: self._strip(strip))
 
     def _strip(self, strip: str) -> None:
         w = self.w

@@ -134,7 +134,7 @@ def _text(dtype: str, lanes: int) -> str:
     _lay(w)
     _squares(w, "pixels", 4, differences)
     _squares(w, "slopes", 2, lambda w, a, b: [a, w.plus(a, b), w.minus(a, b), b])
-    w.define("i32 @entry(ptr %table, i64 %start, i64 %stop)", lambda: _Entry(w), "i32 0")
+    w.define(f"i32 @entry({machine.PARAMETERS})", lambda: _Entry(w), "i32 0")
     return w.text()
 
 

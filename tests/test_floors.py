@@ -18,7 +18,7 @@ FLOORS = [
     "linker processor",
     "alignments errors hooks shapes dtypes polynomials storage device layout allocation "
     "machine lowering scores modes assembly cache",
-    "attention normalization",
+    "attention crew normalization",
     "scalar format version",
     "printer",
     "kernels",
