@@ -214,16 +214,15 @@ def slide(
     if bias is not None:
         biases[:, :filters] = bias.reshape(groups, filters)
     out = np.empty((len(x), groups * filters, len(sets), down.places, across.places), x.dtype)
-    kernel = _slide(dtype)
-    block, narrow = (
-        microkernels.correlate(dtype, *tile[:2], tile.vectors - n, tile.apart) for n in (0, 1)
-    )
-    deal = microkernels.deal_rows(dtype, tile.lanes)
     image, result = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
-
     total = count * where.bands
     flops = filters * where.taps.size * down.places * across.places * count
     threads = 1 if flops < SERIAL else min(kernels.threads(), total)
+    block, narrow = (
+        microkernels.correlate(dtype, *tile[:2], tile.vectors - n, tile.apart, threads == 1)
+        for n in (0, 1)
+    )
+    deal = microkernels.deal_rows(dtype, tile.lanes)
     given = (
         np.arange(total), np.empty(threads * where.size, x.dtype), image, weights,
         biases.reshape(-1), result, block, narrow, deal, tile.rows, tile.vectors, filters, groups,
@@ -231,7 +230,7 @@ def slide(
     )  # fmt: skip
     cut = (1, -where.size, *[0] * (len(given) - 2))
     grain = max(1, SHORT * total // flops) if threads > 1 else total
-    kernels.launch(kernel, given, total, grain, cut)
+    kernels.launch(_slide(dtype), given, total, grain, cut)
     return out
 
 

@@ -82,7 +82,7 @@ def call() -> Any:
 
 
 @cache
-def correlate(dtype: str, lanes: int, rows: int, vectors: int, apart: bool) -> int:
+def correlate(dtype: str, lanes: int, rows: int, vectors: int, apart: bool, alone: bool) -> int:
     """A loop over taps that makes a block of ``rows`` filters by ``vectors`` of pixels.
 
     It is given an image; the element of vector ``v`` in it is ``pixels[first + v]``, and vectors
@@ -91,6 +91,10 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int, apart: bool) -> i
     result, the element where its first pixel would be, the distance of two filters in it, and how
     many filters are wanted; and where pixels go: the `runs` from ``starts[first + v]`` to the next
     are the lanes of vector ``v`` to store, and the distance from the first pixel's place.
+
+    A thread that is ``alone`` asks for the memory of its results ahead.  Two that do so hinder each
+    other: (64, 1, 28, 28), 32 filters of 3 by 3, takes them 0.24 to 0.35 ms, and 0.22 to 0.26 else;
+    one needs 1.3 ms for (32, 3, 32, 32), 64 filters, and 1.6 else.
     """
     head = (
         "ptr %image, ptr %pixels, ptr %taps, i64 %begin, i64 %end, ptr %weights, i64 %weight, "
@@ -117,7 +121,8 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int, apart: bool) -> i
                 for v in range(vectors):
                     w.prefetch(w.at(place, v * lanes))
 
-        w.when(w.let(f"icmp slt i64 {ends[0]}, {ends[1]}"), ask)
+        if alone:
+            w.when(w.let(f"icmp slt i64 {ends[0]}, {ends[1]}"), ask)
         bias = w.at("%biases", "%bias")
         sums = [(w.vector, s) for f in range(rows) for s in [w.splat(w.at(bias, f))] * vectors]
 
@@ -142,7 +147,7 @@ def correlate(dtype: str, lanes: int, rows: int, vectors: int, apart: bool) -> i
             some = w.let(f"icmp slt i64 {ends[v]}, {ends[v + 1]}")
             w.when(some, partial(w.loop, ends[v], ends[v + 1], 1, store))
 
-    return _made("correlate", head, write, dtype, lanes, rows, vectors, apart)
+    return _made("correlate", head, write, dtype, lanes, rows, vectors, apart, alone)
 
 
 @cache
