@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import version
-from .deferred import ROWS, below
+from .deferred import ROWS, Part, below, cut
 from .version import FREED
 
 Array = np.ndarray[Any, Any]
@@ -153,11 +153,12 @@ class Chain:
         shape = total + (op.states - 1) * n, *first.shape[1:]
         joined = _node(first, op, (xs, *first.inputs[1:]), shape, settings)
         joined.kept = kept
-        nothing = np.zeros((n, first.shape[1]), first.dtype)
-        pieces = [nothing if g is None else g[:n] if len(g) > n else g for g in gs]
+        nothing, last = np.zeros((n, first.shape[1]), first.dtype), None
+        pieces = [nothing if g is None else g for g in gs]
         if op.states > 1:
-            pieces.append(gs[-1][n:])
-        return joined, below(pieces)
+            pieces[-1], last = cut(gs[-1], n)
+        g = below(pieces) if last is None else below([*pieces, last])
+        return joined, g if len(g) == shape[0] else Part(g, shape, (slice(total), ...))
 
 
 def _whole(parts: tuple[Any, ...]) -> Any:

@@ -132,11 +132,24 @@ class Part(Deferred):
 
     def value(self) -> Array:
         """The zeros with the part."""
-        return scalar.unindex(self.g, self.whole, self.key)
+        out = np.zeros(self.whole, self.g.dtype)
+        out[self.key] = self.g
+        return out
 
     def add_to(self, total: Array) -> None:
         """Add the part alone."""
         total[self.key] += self.g
+
+
+def cut(g: Any, n: int) -> tuple[Array, Array | None]:
+    """The first ``n`` rows of a gradient and the others, which are None where they are zeros."""
+    if type(g) is Part:
+        first, whole = g.key[0], g.whole
+        rows = first.indices(whole[0]) if isinstance(first, slice) else None
+        if rows == (0, n, 1) and g.g.shape == (n, *whole[1:]):
+            return g.g, None
+        g = g.value()
+    return g[:n], g[n:]
 
 
 def below(pieces: list[Array]) -> Array:
@@ -179,12 +192,8 @@ def rows_sum(g: Array) -> Any:
 
 
 def part_of(g: Array, shape: tuple[int, ...], key: Any) -> Any:
-    """`scalar.unindex` for ints and slices, as a `Part` where half of it or more would be zeros."""
+    """`scalar.unindex` for ints and slices, as a `Part` unless it is small."""
     if g.shape == shape:  # all of it, and in order, for steps go forwards
         return g
-    size = math.prod(shape)
-    if size >= LARGE and g.size * 2 <= size:
-        return Part(g, shape, key)
-    out = np.zeros(shape, g.dtype)
-    out[key] = g
-    return out
+    part = Part(g, shape, key)
+    return part if math.prod(shape) >= LARGE else part.value()

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import scalar
-from .deferred import rows_product
+from .deferred import cut, rows_product
 
 Array = np.ndarray[Any, Any]
 Steps = tuple[int, ...]
@@ -176,13 +176,17 @@ def lstm(
 
 
 def lstm_back(
-    m: Any, g: Any, w: Any, c0: Any, c: Any, gates: Any, steps: Steps, reverse: bool
+    m: Any, g: Any, last: Any, w: Any, c0: Any, c: Any, gates: Any, steps: Steps, reverse: bool
 ) -> tuple[Any, Any, Any]:
-    """The derivatives by ``x``, ``h0`` and ``c0``, from those by what `lstm` gives."""
+    """The derivatives by ``x``, ``h0`` and ``c0``, from those by ``h`` and by the ``last`` cells.
+
+    The latter may be None, for zeros.
+    """
     if w is None and _large(gates):
-        return _kernels().lstm_back(g, w, c0, c, gates, steps, reverse)
-    n, total = c0.shape[1], gates.shape[0]
-    last, c_before, t = g[total:], before(m, c, c0, steps, reverse), m.tanh(c)
+        return _kernels().lstm_back(g, last, w, c0, c, gates, steps, reverse)
+    n = c0.shape[1]
+    last = m.zeros(c0, steps[0]) if last is None else last
+    c_before, t = before(m, c, c0, steps, reverse), m.tanh(c)
     ds: list[Any] = []
     h_ended: list[Any] = []
     c_ended: list[Any] = []
@@ -244,8 +248,8 @@ def projected_lstm_back(
         dh = fitted(m, dh, rows, nothing, h_ended) + g[at, :p]
         dc = fitted(m, dc, rows, no_cell, c_ended) + g[at, p:]
         hs.append(dh)
-        slopes = m.cat([dh @ r, dc])
-        d, _, dc = lstm_back(m, slopes, None, c_before[at], out[at, p:], gates[at], (rows,), False)
+        cell = c_before[at], out[at, p:], gates[at]
+        d, _, dc = lstm_back(m, dh @ r, dc, None, *cell, (rows,), False)
         dh = d @ w
         ds.append(d)
     dx, d_r = _in_time(m, ds, not reverse), _in_time(m, hs, not reverse)
@@ -378,13 +382,14 @@ def rnn_sequence(
 
 
 def lstm_slopes(
-    g: Array, x: Array, h0: Array, c0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
+    g: Any, x: Array, h0: Array, c0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
     c: Array, gates: Array, steps: Any, reverse: Any,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """The derivatives of `lstm_sequence` by the projected ``x``, ``h0`` and ``c0``."""
+    rest = *cut(g, len(gates)), w, c0, c, gates, steps, reverse
     if _compiled(gates, w, 1, steps):
-        return _kernels().lstm_back(g, w, c0, c, gates, steps, reverse)  # type: ignore[no-any-return]
-    return lstm_back(Arrays, g, w, c0, c, gates, steps, reverse)
+        return _kernels().lstm_back(*rest)  # type: ignore[no-any-return]
+    return lstm_back(Arrays, *rest)
 
 
 def projected_lstm_slopes(

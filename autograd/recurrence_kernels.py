@@ -388,12 +388,12 @@ def lstm(
 
 
 def lstm_back(
-    g: Array, w: Any, c0: Array, c: Array, gates: Array, steps: Steps, reverse: bool
+    g: Array, last: Any, w: Any, c0: Array, c: Array, gates: Array, steps: Steps, reverse: bool
 ) -> tuple[Array, Array, Array]:
     """`recurrence.lstm_back`."""
-    total = len(gates)
     d_x = _slopes(*gates.shape)
-    dc = np.array(g[total:], np.float32, order="C")
+    dc = np.empty(c0.shape, np.float32)
+    dc[...] = nothing if last is None else last
     dh = _backward("lstm", g, w, c0, c, gates, dc, d_x, d_x, steps, reverse)
     return d_x, dh, dc
 

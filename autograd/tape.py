@@ -20,7 +20,7 @@ import numpy as np
 
 from . import dtypes, hooks, version
 from .chain import Chain
-from .deferred import Deferred, settled
+from .deferred import Deferred, Part, settled
 from .large import added
 from .shapes import sum_to
 from .version import FREED
@@ -306,7 +306,11 @@ def walk(
             if d.shape != parent.shape and type(d) is not Many:
                 if not isinstance(d, Deferred):
                     d = to_shape(d, parent.shape)
-                elif parent.op is not None and parent not in ours:  # only leaves can wait
+                elif (
+                    parent.op is not None
+                    and parent not in ours  # only leaves can wait,
+                    and (rare or parent.op.states < 2 or type(d) is not Part)
+                ):  # and LSTMs' parts
                     d = d.value()
                     if heap and parent not in pending:
                         ours.add(parent)  # and `pending` below: what comes next is added in place

@@ -77,7 +77,8 @@ def lstm_slopes(
 ) -> Any:  # fmt: skip
     """The derivatives of `lstm_sequence`, recorded: what it kept is computed again, on the tape."""
     _, c, gates = recurrence.lstm_sequence(Tensors, x, h0, c0, w_x, w, b_x, b, steps, reverse)
-    return recurrence.lstm_back(Tensors, g, w, c0, c, gates, steps, reverse)
+    n = sum(steps)
+    return recurrence.lstm_back(Tensors, g[:n], g[n:], w, c0, c, gates, steps, reverse)
 
 
 @opaque(
