@@ -230,7 +230,7 @@ def slide(
     )  # fmt: skip
     cut = (1, -where.size, *[0] * (len(given) - 2))
     grain = max(1, SHORT * total // flops) if threads > 1 else total
-    kernels.launch(_slide(dtype), given, total, grain, cut)
+    kernels.launch(_slide(dtype), given, total, grain, cut, threads)
     return out
 
 

@@ -276,24 +276,22 @@ def launch(
     total: int,
     grain: int,
     cut: Sequence[int] | None = None,
+    most: int | None = None,
 ) -> None:
     """Call a compiled kernel for parts of ``range(total)``, from several threads.
 
     Arrays are cut along their first axis: of the i-th argument a part from ``start`` to ``stop``
     gets the rows from ``start·cut[i]`` to ``stop·cut[i]``; 0 leaves it whole.  Below 0 it is
-    scratch memory, of which each thread has so many rows to itself; there are no more threads than
-    it has room for.  The default is 1 for every array.  No part is longer than ``grain``.  This
-    begins sooner than `share`, which may do anything in a part.
+    scratch memory, of which each thread has so many rows to itself: then it has room for ``most``
+    threads.  The default is 1 for every array.  No part is longer than ``grain``.  This begins
+    sooner than `share`, which may do anything in a part.
     """
     if cut is None:
         if total <= grain and isinstance(kernel, machine.Machine):
             kernel(*arguments)
             return
         cut = [1 if isinstance(a, np.ndarray) and a.ndim else 0 for a in arguments]
-    count = min(threads(), -(-total // grain))
-    for a, c in zip(arguments, cut, strict=True):
-        if c < 0:
-            count = min(count, len(a) // -c)
+    count = min(most or threads(), -(-total // grain))
     if isinstance(kernel, machine.Machine) and (sharers := crew()) is not None:
         table = kernel.table(arguments, tuple(cut))
         kernel.check(sharers.run(kernel.address, table, total, grain, count), arguments)
