@@ -30,7 +30,8 @@ from .assembly import lanes
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
 
-SCRATCH = 1 << 17  # elements of scratch memory that stay in the cache near a core
+SCRATCH = 1 << 17  # elements of scratch memory that stay in the cache near a core,
+INNER = 1 << 11  # and in the innermost one, with what is read and written: of a single channel
 
 
 class Tile(NamedTuple):
@@ -113,7 +114,8 @@ def layout(
     """The layout for images that are cut into at least ``parts`` bands each."""
     wide = across.places + across.reach
     phases = len(down.remainders) * len(across.remainders)
-    fitting = SCRATCH // (channels * phases * wide) - down.reach
+    most = SCRATCH if channels * tile.rows > 1 else INNER
+    fitting = most // (channels * phases * wide) - down.reach
     rows = max(1, min(-(-down.places // parts), max(fitting, 4)))
     bands = -(-down.places // rows)
     rows = -(-down.places // bands)
