@@ -72,6 +72,7 @@ PLANES = [
     (2, 5, (12, 13), 5, (3, 3), (1, 1), (1, 1), (1, 1), 5),
     (2, 5, (12, 13), 5, (3, 3), (2, 2), (1, 1), (1, 1), 5),
     (1, 4, (12, 13), 8, (5, 4), (1, 2), (2, 2), (2, 1), 4),
+    (1, 2, (70, 50), 2, (3, 3), (1, 1), (1, 1), (1, 1), 2),  # in bands
     (2, 7, (14, 14), 65, (1, 1), (1, 1), (0, 0), (1, 1), 1),
     (2, 7, (9, 9), 4, (1, 1), (3, 3), (0, 0), (1, 1), 1),
     (1, 3, (40, 37), 20, (7, 7), (2, 2), (3, 3), (1, 1), 1),
@@ -159,12 +160,13 @@ def test_kernels_make_what_columns_make(monkeypatch, dtype, plane):
     check_kernels(monkeypatch, dtype, plane)
 
 
-@pytest.mark.parametrize("plane", PLANES[:11], ids=str)
+@pytest.mark.parametrize("plane", PLANES[:12], ids=str)
 def test_in_bands_and_by_several_threads(monkeypatch, plane):
     """As if images were too large for the cache, and every call large enough to share."""
     direct.layout.cache_clear()
     direct_weight.weight_layout.cache_clear()
     monkeypatch.setattr(direct, "SCRATCH", 1)
+    monkeypatch.setattr(direct, "INNER", 1)
     monkeypatch.setattr(direct, "SERIAL", 0)
     monkeypatch.setattr(direct.kernels, "limit", 3)
     check_kernels(monkeypatch, "float32", plane)
