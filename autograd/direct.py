@@ -265,17 +265,18 @@ def deal_band(image, m, top, numbers, scratch, deal):
     high, wide, stride_down, stride_across = numbers[7], numbers[8], numbers[9], numbers[10]
     first_row, first_column = top * stride_down + numbers[11], numbers[12]
     phases_down, phases_across = numbers[15], numbers[16]
-    at = np.int64(0)
+    at, size = np.int64(0), high * wide
+    together = 2 if stride_across == phases_across == 2 else 1  # every other column, and the rest
     for c in range(channels):
         for p in range(phases_down):
-            for q in range(phases_across):
+            for q in range(0, phases_across, together):
                 call(deal, (
                     image, (m * channels + c) * size_down * size_across, size_down, size_across,
                     first_row + numbers[18 + p], stride_down,
                     first_column + numbers[18 + phases_down + q], stride_across,
-                    scratch, at, high, wide,
+                    scratch, at, high, wide, size * (together - 1),
                 ))  # fmt: skip
-                at += high * wide
+                at += size * together
 
 
 @cache

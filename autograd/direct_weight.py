@@ -162,7 +162,7 @@ def _weigh(dtype: str) -> Any:
                 call(deal, (
                     image, (m * channels + c) * size_down * size_across,
                     size_down, size_across, top * stride_down + offset_down, 1,
-                    offset_across, 1, scratch, c * high * wide, high, wide,
+                    offset_across, 1, scratch, c * high * wide, high, wide, 0,
                 ))  # fmt: skip
             count = min(rows, places_down - top) * places_across
             even = -(-count // -(-count // chunk))  # pixels at a time, about as many each time
@@ -293,7 +293,7 @@ def _weigh_pixels(dtype: str) -> Any:
             for f in range(filters):
                 call(deal, (
                     gradient, (m * filters + f) * places_down * places_across,
-                    places_down, places_across, top, 1, 0, 1, slopes, f * plane, rows, wide,
+                    places_down, places_across, top, 1, 0, 1, slopes, f * plane, rows, wide, 0,
                 ))  # fmt: skip
             base = m % groups * (taps.size // rows_of_tile) * blocks_across
             for b in range(blocks_across):

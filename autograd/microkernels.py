@@ -258,12 +258,13 @@ def deal_rows(dtype: str, lanes: int) -> int:
 
     It is given an image, where the channel begins in it, and the channel's size; the first row and
     the distance to the next; the first column and the distance to the next; the scratch memory and
-    where to write; how many rows and columns.  Rows and columns may lie outside of the image.
-    Whole vectors are written: after the last row there must be room for one.
+    where to write; how many rows and columns; how much further the columns between go, if every
+    other one is read, or 0 to leave them.  Rows and columns may lie outside of the image.  Whole
+    vectors are written: after the last row there must be room for one.
     """
     head = (
         "ptr %image, i64 %source, i64 %down, i64 %across, i64 %y, i64 %step, i64 %left, "
-        "i64 %stride, ptr %scratch, i64 %at, i64 %high, i64 %wide"
+        "i64 %stride, ptr %scratch, i64 %at, i64 %high, i64 %wide, i64 %between"
     )
 
     def write(w: Writer) -> None:
@@ -280,6 +281,7 @@ def deal_rows(dtype: str, lanes: int) -> int:
                          for n, of in ((0, "%y"), (1, "%down"), (1, "%high")))  # fmt: skip
         across, wide = (w.select(run, f"i64 {area}", f"i64 {of}") for of in ("%across", "%wide"))
         plain, double = (w.let(f"icmp eq i64 %stride, {n}") for n in (1, 2))
+        both = w.let("icmp ne i64 %between, 0")
 
         def row(i: str, y: str, to: str) -> list[str]:
             inside = w.let(f"icmp ult i64 {y}, {down}")  # a place below 0 is large
@@ -291,9 +293,17 @@ def deal_rows(dtype: str, lanes: int) -> int:
                 for v in range(stride):
                     x = w.add(w.add(w.mul(b, stride), "%left"), v * lanes)
                     parts.append(w.load_masked(w.at(source, x), w.lanes_below(x, there)))
-                if stride == 2:
-                    parts = [w.shuffle(parts[0], parts[1], [2 * i for i in range(lanes)])]
-                w.store(parts[0], w.at(to, b))
+                place = w.at(to, b)
+                if stride == 1:
+                    w.store(parts[0], place)
+                    return
+                even, odd = (
+                    w.shuffle(parts[0], parts[1], [2 * i + k for i in range(lanes)])
+                    for k in range(2)
+                )
+                # What follows the last row of even ones are odd ones, which may be there already.
+                w.store_masked(even, place, w.lanes_below(b, wide))
+                w.when(both, partial(w.store, odd, w.at(place, "%between")))
 
             def single(b: str) -> None:
                 x = w.add(w.mul(b, "%stride"), "%left")
