@@ -101,6 +101,7 @@ class Chain:
             or self.rows * len(self.steps) >= ROWS
             or before.kept is FREED
             or _kind(before) != self.kind
+            or (before.born < version.latest and _written(node))
         ):
             self.before = None
             return
@@ -185,6 +186,16 @@ def _kind(node: Any) -> tuple[Any, ...]:
         *(op, node.settings, node.shape, node.dtype, inputs[0] is None, inputs[1 + op.states :]),
         *map(id, _weights(op)(node.kept)),
     )
+
+
+def _written(step: Any) -> bool:
+    """Whether anyone wrote to the states that a step began with, which are not what was kept then.
+
+    On the tape a change is a node of its own; this is for one without a gradient.
+    """
+    places = map(step.op.kept_names.index, step.op.inputs[1 : 1 + step.op.states])
+    states = (step.kept[i] for i in places)
+    return any(s is not None and version.version(s) > 0 for s in states)
 
 
 @cache

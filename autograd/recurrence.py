@@ -112,6 +112,11 @@ def _in_time(m: Any, pieces: list[Any], reverse: bool) -> Any:
     return m.cat(pieces[::-1] if reverse else pieces)
 
 
+def _kept(states: list[Any], rows: Any) -> Any:
+    """The states of all steps; that of a single one apart from what the user may write to."""
+    return states[0] if len(states) == 1 else rows
+
+
 def _large(x: Any) -> bool:
     """Whether a compiled loop is worth it for the pointwise part of a step."""
     return type(x) is np.ndarray and x.dtype == np.float32 and x.size >= WORTH_COMPILING
@@ -140,14 +145,15 @@ def _kernels() -> Any:
 
 def lstm(
     m: Any, x: Any, w: Any, b: Any, h0: Any, c0: Any, steps: Steps, reverse: bool
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, Any, Any, Any]:
     """Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
 
     ``i, f, o = σ(z)``, ``g = tanh(z)``, ``c = f c₋ + i g``, ``h = o tanh(c)``, with
     ``z = x + Wh₋ + b``.
 
-    Gives ``h`` of all rows with the last ``c`` of each sequence below, and ``c`` and the gates of
-    all rows.  Without weights a step is its pointwise part alone, and ``b`` the projected state.
+    Gives ``h`` of all rows with the last ``c`` of each sequence below; and what is kept, ``h``,
+    ``c`` and the gates of all rows.  Without weights a step is its pointwise part alone, and ``b``
+    the projected state.
     """
     if w is None and _large(x):
         return _kernels().lstm(x, h0, c0, None, None, None, b, steps, reverse)
@@ -172,7 +178,8 @@ def lstm(
         gates.append(m.cat([i_f, g, o], 1))
     hs = hs[::-1] if reverse else hs
     out = m.cat([*hs, together(m, c, ended)])
-    return out, _in_time(m, cs, reverse), _in_time(m, gates, reverse)
+    states = _kept(hs, out[: x.shape[0]])
+    return out, states, _in_time(m, cs, reverse), _in_time(m, gates, reverse)
 
 
 def lstm_back(
@@ -224,7 +231,7 @@ def projected_lstm(
     for start, rows in order(steps, reverse):
         h, c = fitted(m, h, rows, h0, []), fitted(m, c, rows, c0, [])
         z = h @ w.mT + b
-        hc, _, a = lstm(m, x[start : start + rows], None, z, None, c, (rows,), False)
+        hc, _, _, a = lstm(m, x[start : start + rows], None, z, None, c, (rows,), False)
         h, c = hc[:rows] @ r.mT, hc[rows:]
         outs.append(m.cat([h, c], 1))
         gates.append(a)
@@ -259,12 +266,14 @@ def projected_lstm_back(
 # ---------------------------------------------------------------- GRU
 
 
-def gru(m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool) -> tuple[Any, Any]:
+def gru(
+    m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool
+) -> tuple[Any, Any, Any]:
     """Cho et al., 2014, in the form whose new state resets the product, as PyTorch's and cuDNN's.
 
     ``r, u = σ(x + z)``, ``n = tanh(x + r z)``, ``h = n + u (h₋ - n)``, where ``z = Wh₋ + b``.
 
-    Gives ``h`` and ``r, u, n, z`` (the part of ``n``) of all rows.
+    Gives ``h``, the same to be kept, and ``r, u, n, z`` (the part of ``n``) of all rows.
     """
     n = h0.shape[1]
     hs: list[Any] = []
@@ -280,7 +289,8 @@ def gru(m: Any, x: Any, w: Any, b: Any, h0: Any, steps: Steps, reverse: bool) ->
         h = new + r_u[:, n:] * (h - new)
         hs.append(h)
         gates.append(m.cat([r_u, new, z], 1))
-    return _in_time(m, hs, reverse), _in_time(m, gates, reverse)
+    out = _in_time(m, hs, reverse)
+    return out, _kept(hs, out), _in_time(m, gates, reverse)
 
 
 def gru_back(
@@ -352,7 +362,7 @@ def rnn_back(
 def lstm_sequence(
     m: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, steps: Steps,
     reverse: bool,
-) -> tuple[Any, Any, Any]:  # fmt: skip
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
     """`lstm` of an input that is yet to be projected."""
     if _compiled(x, w, 1, steps):
         return _kernels().lstm(x, h0, c0, w_x, w, b_x, b, steps, reverse)
@@ -361,7 +371,7 @@ def lstm_sequence(
 
 def gru_sequence(
     m: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, steps: Steps, reverse: bool
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, Any]:
     """`gru` of an input that is yet to be projected."""
     if _compiled(x, w, 1, steps):
         return _kernels().gru(x, h0, w_x, w, b_x, b, steps, reverse)
@@ -383,13 +393,13 @@ def rnn_sequence(
 
 def lstm_slopes(
     g: Any, x: Array, h0: Array, c0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    c: Array, gates: Array, steps: Any, reverse: Any,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The derivatives of `lstm_sequence` by the projected ``x``, ``h0`` and ``c0``."""
+    states: Array, c: Array, gates: Array, steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    """The derivatives of `lstm_sequence` by the projected ``x``, ``h0``, ``c0``; ``states``."""
     rest = *cut(g, len(gates)), w, c0, c, gates, steps, reverse
     if _compiled(gates, w, 1, steps):
-        return _kernels().lstm_back(*rest)  # type: ignore[no-any-return]
-    return lstm_back(Arrays, *rest)
+        return *_kernels().lstm_back(*rest), states
+    return *lstm_back(Arrays, *rest), states
 
 
 def projected_lstm_slopes(
@@ -404,12 +414,12 @@ def projected_lstm_slopes(
 
 def gru_slopes(
     g: Array, x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array,
-    out: Array, gates: Array, steps: Any, reverse: Any,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The derivatives of `gru_sequence` by the projected ``x``, ``Wh₋ + b`` and ``h0``."""
+    states: Array, gates: Array, steps: Any, reverse: Any,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    """The derivatives of `gru_sequence` by the projected ``x``, ``Wh₋ + b``, ``h0``; ``states``."""
     if _compiled(gates, w, 1, steps):
-        return _kernels().gru_back(g, w, h0, out, gates, steps, reverse)  # type: ignore[no-any-return]
-    return gru_back(Arrays, g, w, h0, out, gates, steps, reverse)
+        return *_kernels().gru_back(g, w, h0, states, gates, steps, reverse), states
+    return *gru_back(Arrays, g, w, h0, states, gates, steps, reverse), states
 
 
 def rnn_slopes(

@@ -374,7 +374,7 @@ NOBODY = np.zeros((1, 1), np.float32)  # what a kind of cell does not have, and 
 
 def lstm(
     x: Array, h0: Any, c0: Array, w_x: Any, w: Any, b_x: Any, b: Array, steps: Steps, reverse: bool
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """`recurrence.lstm_sequence`; without weights the pointwise part of a step, ``b`` is ``z``."""
     total, (batch, n) = len(x), c0.shape
     b = _plain(b).reshape(-1, 4 * n)
@@ -382,9 +382,21 @@ def lstm(
     c, gates = _next(total, n, "c"), _next(total, 4 * n, "gates")
     last = out[total:]
     last[...] = c0
-    h = (c0 if h0 is None else h0).copy()
+    h, states = _states(c0 if h0 is None else h0, out[:total])
     _forward("lstm", x, w_x, w, b_x, b, h, last, out, c, gates, steps, reverse)
-    return out, c, gates
+    return out, states, c, gates
+
+
+def _states(h0: Array, rows: Array) -> tuple[Array, Array]:
+    """The state that goes along, and where those of all steps stand, to be kept by the tape.
+
+    Those of one step are not ``rows``, which the user may write to.
+    """
+    if len(rows) > len(h0):
+        return h0.copy(), rows
+    h = _next(len(h0), h0.shape[1], "h")
+    h[...] = h0
+    return h, h
 
 
 def lstm_back(
@@ -400,14 +412,14 @@ def lstm_back(
 
 def gru(
     x: Array, h0: Array, w_x: Array, w: Array, b_x: Array, b: Array, steps: Steps, reverse: bool
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """`recurrence.gru_sequence`."""
     total, n = len(x), h0.shape[1]
-    h, gates = h0.copy(), _next(total, 4 * n, "gates")
-    out = h if len(steps) == 1 else np.empty((total, n), np.float32)
+    out, gates = np.empty((total, n), np.float32), _next(total, 4 * n, "gates")
+    h, states = _states(h0, out)
     b = _plain(b).reshape(-1, 3 * n)
     _forward("gru", x, w_x, w, b_x, b, h, NOBODY, out, NOBODY, gates, steps, reverse)
-    return out, gates
+    return out, states, gates
 
 
 def gru_back(

@@ -55,6 +55,10 @@ class Model(nn.Module):
                 loss = loss + self.back(h).square().mean()
             if "detached" in self.features and t == 3:
                 state = tuple(s.detach() for s in state) if self.kind == "LSTM" else state.detach()
+            if "written" in self.features and t == 3:
+                with rg.set_grad_enabled("unseen" not in self.features):
+                    for part in state if self.kind == "LSTM" else [state]:
+                        part.mul_(0.5)
             outputs.append(h)
         if "last" in self.features:
             return loss + (h * weights[-1]).sum()
@@ -113,6 +117,21 @@ def test_the_gradients_of_a_loop(kind, features):
     model, given = Model(kind, features).double(), data()
     wanted = gradients(model, *given, joined=False)
     compare(gradients(model, *given, joined=True), wanted, 1e-12)
+
+
+@pytest.mark.parametrize("features", ["written", "written unbound last", "written unseen"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_gradients_after_a_write_to_a_state(lengths, kind, features, compiled):
+    """The steps after it belong together, and those before it."""
+    if compiled:
+        model, given = Model(kind, features, 64, 128), data(32, 64, 128, rg.float32)
+    else:
+        model, given = Model(kind, features).double(), data()
+    wanted = gradients(model, *given, joined=False)
+    lengths.clear()
+    compare(gradients(model, *given, joined=True), wanted, 2e-4 if compiled else 1e-12)
+    assert lengths == [3, 4]
 
 
 @pytest.mark.parametrize("features", ["unbound", "two losses", "cells", "unbound last"])

@@ -140,12 +140,13 @@ def everything(kind, steps, size, reverse):
     h0, c0, m = numbers(batch, size), numbers(batch, size), recurrence.Arrays
     if kind == "LSTM":
         given = x, h0, c0, w_x, w, b_x, b
-        out, c, kept = recurrence.lstm_sequence(m, *given, steps, reverse)
+        out, states, c, kept = recurrence.lstm_sequence(m, *given, steps, reverse)
         g = numbers(total + batch, size)
-        slopes = recurrence.lstm_slopes(g, *given, c, kept, steps, reverse)
+        slopes = recurrence.lstm_slopes(g, *given, states, c, kept, steps, reverse)
         z = numbers(2, batch, 4 * size)
         return (
             out,
+            states,
             c,
             kept,
             *slopes,
@@ -153,8 +154,9 @@ def everything(kind, steps, size, reverse):
         )
     given, g = (x, h0, w_x, w, b_x, b), numbers(total, size)
     if kind == "GRU":
-        out, kept = recurrence.gru_sequence(m, *given, steps, reverse)
-        return out, kept, *recurrence.gru_slopes(g, *given, out, kept, steps, reverse)
+        out, states, kept = recurrence.gru_sequence(m, *given, steps, reverse)
+        slopes = recurrence.gru_slopes(g, *given, states, kept, steps, reverse)
+        return out, states, kept, *slopes
     out = recurrence.rnn_sequence(m, *given, steps, reverse, kind)
     return out, *recurrence.rnn_slopes(g, *given, out, steps, reverse, kind)
 
@@ -213,14 +215,24 @@ def test_what_an_lstm_cell_returns_is_no_view():
     assert cell.weight_ih.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("size", [4, 512])
 @pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
-def test_a_state_that_is_changed_in_place_is_noticed(name):
-    cell = getattr(nn, name)(3, 4)
-    out = cell(rg.ones(2, 3))
-    h = out[0] if name == "LSTMCell" else out
-    h.mul_(2)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        h.sum().backward()
+def test_a_state_that_is_changed_in_place(name, size):
+    """`RNNCell` keeps its output, as PyTorch's does, and the others do not."""
+    cell, x = getattr(nn, name)(3, size), rg.ones(2, 3, requires_grad=True)
+    gradients = []
+    for scale in (1, 2):
+        out = cell(x)
+        h = out[0] if name == "LSTMCell" else out
+        if scale > 1:
+            h.mul_(scale)
+        if scale > 1 and name == "RNNCell":
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                h.sum().backward()
+            return
+        gradients.append(rg.autograd.grad(h.sum(), [x, *cell.parameters()]))
+    for once, twice in zip(*gradients, strict=True):
+        assert_allclose(twice.numpy(), 2 * once.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("way", ["optimizer", "in place", "by NumPy"])

@@ -72,30 +72,31 @@ def states_product(d: Any, rows: Any, initial: Any, steps: Any, reverse: bool) -
 
 @word(arrays=recurrence.lstm_slopes)
 def lstm_slopes(
-    g: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, c: Any, gates: Any,
-    steps: Any, reverse: bool,
+    g: Any, x: Any, h0: Any, c0: Any, w_x: Any, w: Any, b_x: Any, b: Any, states: Any, c: Any,
+    gates: Any, steps: Any, reverse: bool,
 ) -> Any:  # fmt: skip
     """The derivatives of `lstm_sequence`, recorded: what it kept is computed again, on the tape."""
-    _, c, gates = recurrence.lstm_sequence(Tensors, x, h0, c0, w_x, w, b_x, b, steps, reverse)
-    n = sum(steps)
-    return recurrence.lstm_back(Tensors, g[:n], g[n:], w, c0, c, gates, steps, reverse)
+    again = recurrence.lstm_sequence(Tensors, x, h0, c0, w_x, w, b_x, b, steps, reverse)
+    (_, states, c, gates), n = again, sum(steps)
+    slopes = recurrence.lstm_back(Tensors, g[:n], g[n:], w, c0, c, gates, steps, reverse)
+    return *slopes, states
 
 
 @opaque(
     states=2,
-    shared=lambda g, x, h0, c0, w_x, w, b_x, b, c, gates, steps, reverse: s.lstm_slopes(
-        g, x, h0, c0, w_x, w, b_x, b, c, gates, steps, reverse
+    shared=lambda g, x, h0, c0, w_x, w, b_x, b, states, c, gates, steps, reverse: s.lstm_slopes(
+        g, x, h0, c0, w_x, w, b_x, b, states, c, gates, steps, reverse
     ),
     d_x=lambda shared, w_x: s.matmul(shared[0], w_x),
     d_h0=lambda shared: shared[1],
     d_c0=lambda shared: shared[2],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
-        shared[0], out, h0, steps, reverse
+    d_w=lambda shared, h0, steps, reverse: s.states_product(
+        shared[0], shared[3], h0, steps, reverse
     ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[0]),
-    outputs=("out", "c", "gates"), single=True,
+    outputs=("out", "states", "c", "gates"), single=True,
     cases=[
         ((3, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3,)}),
         ((6, 5), (3, 2), (3, 2), (8, 5), (8, 2), (8,), (8,), {"steps": (3, 3)}),
@@ -169,28 +170,28 @@ def lstm_projected_sequence(x, w, b, r, h0, c0, /, steps, reverse=False):
 
 @word(arrays=recurrence.gru_slopes)
 def gru_slopes(
-    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, out: Any, gates: Any,
+    g: Any, x: Any, h0: Any, w_x: Any, w: Any, b_x: Any, b: Any, states: Any, gates: Any,
     steps: Any, reverse: bool,
 ) -> Any:  # fmt: skip
     """The derivatives of `gru_sequence`, recorded: what it kept is computed again, on the tape."""
-    out, gates = recurrence.gru_sequence(Tensors, x, h0, w_x, w, b_x, b, steps, reverse)
-    return recurrence.gru_back(Tensors, g, w, h0, out, gates, steps, reverse)
+    _, states, gates = recurrence.gru_sequence(Tensors, x, h0, w_x, w, b_x, b, steps, reverse)
+    return *recurrence.gru_back(Tensors, g, w, h0, states, gates, steps, reverse), states
 
 
 @opaque(
     states=1,
-    shared=lambda g, x, h0, w_x, w, b_x, b, out, gates, steps, reverse: s.gru_slopes(
-        g, x, h0, w_x, w, b_x, b, out, gates, steps, reverse
+    shared=lambda g, x, h0, w_x, w, b_x, b, states, gates, steps, reverse: s.gru_slopes(
+        g, x, h0, w_x, w, b_x, b, states, gates, steps, reverse
     ),
     d_x=lambda shared, w_x: s.matmul(shared[0], w_x),
     d_h0=lambda shared: shared[2],
     d_w_x=lambda shared, x: s.rows_product(shared[0], x),
-    d_w=lambda shared, out, h0, steps, reverse: s.states_product(
-        shared[1], out, h0, steps, reverse
+    d_w=lambda shared, h0, steps, reverse: s.states_product(
+        shared[1], shared[3], h0, steps, reverse
     ),
     d_b_x=lambda shared: s.rows_sum(shared[0]),
     d_b=lambda shared: s.rows_sum(shared[1]),
-    outputs=("out", "gates"), single=True,
+    outputs=("out", "states", "gates"), single=True,
     cases=[
         ((3, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3,)}),
         ((6, 5), (3, 2), (6, 5), (6, 2), (6,), (6,), {"steps": (3, 3)}),

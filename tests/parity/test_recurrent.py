@@ -251,6 +251,28 @@ def test_cell(call, batch, dtype):
     compare(call, run, dtype)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("sizes", [(5, 4), (64, 128)], ids=str)
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell"])
+def test_states_may_be_written_to(kind, sizes, recorded):
+    results = []
+    for engine in ENGINES:
+        cell = make(engine, f"{kind}{sizes}")
+        x, state, outputs = to(engine, numbers(6, 32, sizes[0])), None, []
+        for t in range(6):
+            state = cell(x[t], state)
+            parts = state if kind == "LSTMCell" else (state,)
+            if t in (1, 4):
+                with engine.set_grad_enabled(recorded):
+                    for part in parts:
+                        part.mul_(0.5)
+            outputs.append(parts[0])
+        engine.stack(outputs).square().mean().backward()
+        results.append([raw(p.grad) for p in (x, *cell.parameters())])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4 * np.abs(a).max())
+
+
 @pytest.mark.parametrize("call", CELLS)
 def test_second_derivatives_of_cells(call):
     results = []
