@@ -88,6 +88,17 @@ define internal i64 @border(i64 %section, i64 %total, i64 %grain, i64 %count) {{
   ret i64 %border
 }}
 
+define internal void @nap(i64 %n) {{
+  %long = icmp ugt i64 %n, {SPINS // 10}
+  br i1 %long, label %yield, label %pause
+pause:
+  PAUSE
+  ret void
+yield:
+  call i32 @sched_yield()
+  ret void
+}}
+
 define void @run(ptr %s, ptr %fn, ptr %table, i64 %total, i64 %grain, i64 %count) {{
   %fn_p = getelementptr i8, ptr %s, i64 {FUNCTION}
   store ptr %fn, ptr %fn_p
@@ -118,19 +129,13 @@ begin:
   %active = getelementptr i8, ptr %s, i64 {ACTIVE}
   br label %wait
 wait:
-  %n = phi i64 [ 0, %begin ], [ %n1, %pause ], [ %n1, %yield ]
+  %n = phi i64 [ 0, %begin ], [ %n1, %nap ]
   %n1 = add i64 %n, 1
   %left = load atomic i64, ptr %active seq_cst, align 8
   %none = icmp eq i64 %left, 0
   br i1 %none, label %done, label %nap
 nap:
-  %long = icmp ugt i64 %n1, {SPINS // 10}
-  br i1 %long, label %yield, label %pause
-pause:
-  PAUSE
-  br label %wait
-yield:
-  call i32 @sched_yield()
+  call void @nap(i64 %n1)
   br label %wait
 done:
   ret void
@@ -142,7 +147,7 @@ define void @serve(ptr %s, i64 %member) {{
   %count_p = getelementptr i8, ptr %s, i64 {COUNT}
   br label %look
 look:
-  %n = phi i64 [ 0, %0 ], [ %n1, %pause ], [ %n1, %yield ], [ 0, %help ]
+  %n = phi i64 [ 0, %0 ], [ %n1, %nap ], [ 0, %help ]
   %n1 = add i64 %n, 1
   %o = load atomic i64, ptr %open acquire, align 8
   %work = icmp ne i64 %o, 0
@@ -166,13 +171,7 @@ idle:
   %enough = icmp ugt i64 %n1, {SPINS}
   br i1 %enough, label %sleep, label %nap
 nap:
-  %long = icmp ugt i64 %n1, {SPINS // 10}
-  br i1 %long, label %yield, label %pause
-pause:
-  PAUSE
-  br label %look
-yield:
-  call i32 @sched_yield()
+  call void @nap(i64 %n1)
   br label %look
 sleep:
   ret void
