@@ -113,8 +113,8 @@ def correlate(
     image = np.ascontiguousarray(x)
     out = np.empty((count, filters, *places), kind)
     scratch = np.empty(threads * strips.size, kind)
-    unusual = scratch.reshape(threads, strips.size)[:, :lanes]
-    unusual[...] = 0
+    heads = scratch.reshape(threads, strips.size)[:, : lanes + across]
+    heads[...] = 0  # what was not finite, and a row outside of the image
     arrays = (image, weights, biases, out, scratch)
     table = TABLE.pack(
         *map(machine.place_of, arrays), channels, filters, down, across, *places,
@@ -122,7 +122,7 @@ def correlate(
         strips.pitch, strips.size, blocks,
     )  # fmt: skip
     crew.run(entry, table, strips.number, 1, threads)
-    return None if unusual.any() else out  # zeros, unless something was not finite
+    return None if heads.any() else out  # zeros, unless something was not finite
 
 
 @lru_cache(maxsize=256)
@@ -214,7 +214,6 @@ class _Entry:
         # Parts of a transform begin in different lines of the innermost cache.
         self.of_channels = w.add(w.mul(self.channels, self.pitch), w.lanes)
         self.sums = w.at(self.pixels, w.mul(self.of_channels, 16))
-        w.clear(self.nothing, self.across)
         w.loop("%start", "%stop", 1, self._strip)
 
     def __getattr__(self, name: str) -> str:
