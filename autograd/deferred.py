@@ -132,9 +132,7 @@ class Part(Deferred):
 
     def value(self) -> Array:
         """The zeros with the part."""
-        out = np.zeros(self.whole, self.g.dtype)
-        out[self.key] = self.g
-        return out
+        return scalar.unindex(self.g, self.whole, self.key)
 
     def add_to(self, total: Array) -> None:
         """Add the part alone."""
@@ -195,5 +193,4 @@ def part_of(g: Array, shape: tuple[int, ...], key: Any) -> Any:
     """`scalar.unindex` for ints and slices, as a `Part` unless it is small."""
     if g.shape == shape:  # all of it, and in order, for steps go forwards
         return g
-    part = Part(g, shape, key)
-    return part if math.prod(shape) >= LARGE else part.value()
+    return (Part if math.prod(shape) >= LARGE else scalar.unindex)(g, shape, key)
