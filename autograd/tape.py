@@ -308,9 +308,10 @@ def walk(
                     d = to_shape(d, parent.shape)
                 elif (
                     parent.op is not None
-                    and parent not in ours  # only leaves can wait,
+                    and parent not in ours
                     and (rare or parent.op.states < 2 or type(d) is not Part)
-                ):  # and LSTMs' parts
+                ):
+                    # Only leaves can wait, and an LSTM, which takes a part as it is.
                     d = d.value()
                     if heap and parent not in pending:
                         ours.add(parent)  # and `pending` below: what comes next is added in place
