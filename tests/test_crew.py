@@ -8,6 +8,7 @@ import pytest
 import retrograd as rg
 import retrograd.nn.functional as F
 from retrograd.autograd import kernels
+from retrograd.autograd.crew import Crew
 from retrograd.autograd.machine import ENTRY
 
 pytestmark = pytest.mark.skipif(kernels.crew() is None, reason="no machine code here")
@@ -15,17 +16,17 @@ pytestmark = pytest.mark.skipif(kernels.crew() is None, reason="no machine code 
 PATIENCE = 60  # seconds, on a machine where everything else is busy
 
 
-def run(part, total, grain, count):
-    """The status of a crew of its own that calls ``part(start, stop, member)``."""
+def new():
+    """A crew of its own, beside the one that kernels share."""
+    run, serve = kernels.crew()._run, kernels.crew()._serve
+    return Crew(*(ctypes.cast(f, ctypes.c_void_p).value for f in (run, serve)))
+
+
+def run(part, total, grain, count, crew=None):
+    """The status of a crew, or a new one, that calls ``part(start, stop, member)``."""
     entry = ENTRY(lambda _, start, stop, member: part(start, stop, member) or 0)
-    crew = type(kernels.crew())(*addresses())
-    return crew.run(ctypes.cast(entry, ctypes.c_void_p).value, b"", total, grain, count)
-
-
-def addresses():
-    """Where `run` and `serve` are."""
-    crew = kernels.crew()
-    return [ctypes.cast(f, ctypes.c_void_p).value for f in (crew._run, crew._serve)]
+    address = ctypes.cast(entry, ctypes.c_void_p).value
+    return (crew or new()).run(address, b"", total, grain, count)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -68,8 +69,7 @@ def test_who_is_through_helps_the_others():
 
 
 def test_members_beyond_the_count_stay_away():
-    crew = type(kernels.crew())(*addresses())
-    together, seen = threading.Barrier(4), set()
+    crew, together, seen = new(), threading.Barrier(4), set()
 
     def all_come(start, stop, member):
         together.wait(PATIENCE)
@@ -78,37 +78,30 @@ def test_members_beyond_the_count_stay_away():
         seen.add(member)
         threading.Event().wait(0.002)
 
-    for part, total, count in ((all_come, 4, 4), (note, 40, 2)):
-        entry = ENTRY(lambda _, start, stop, member, part=part: part(start, stop, member) or 0)
-        crew.run(ctypes.cast(entry, ctypes.c_void_p).value, b"", total, 1, count)
+    run(all_come, 4, 1, 4, crew)
+    run(note, 40, 1, 2, crew)
     assert seen <= {0, 1}
 
 
 def test_a_status_is_told_and_forgotten():
     assert run(lambda start, stop, member: 3 * (start == 5), 8, 1, 2) == 3
     crew = kernels.crew()
-    for status in (4, 0):
-        entry = ENTRY(lambda *_, status=status: status)
-        assert crew.run(ctypes.cast(entry, ctypes.c_void_p).value, b"", 8, 1, 2) == status
+    assert run(lambda *_: 4, 8, 1, 2, crew) == 4
+    assert run(lambda *_: 0, 8, 1, 2, crew) == 0
 
 
 def test_who_finds_the_crew_busy_works_alone():
     crew, inner = kernels.crew(), []
 
-    def alone(_, start, stop, member):
+    def alone(start, stop, member):
         inner.append((start, stop, member, threading.get_ident()))
-        return 0
 
-    lonely = ENTRY(alone)
-
-    def part(_, start, stop, member):
+    def part(start, stop, member):
         if start == 0:
-            crew.run(ctypes.cast(lonely, ctypes.c_void_p).value, b"", 3, 2, 2)
+            run(alone, 3, 2, 2, crew)
             inner.append(threading.get_ident())
-        return 0
 
-    outer = ENTRY(part)
-    crew.run(ctypes.cast(outer, ctypes.c_void_p).value, b"", 2, 1, 2)
+    run(part, 2, 1, 2, crew)
     who = inner.pop()
     assert inner == [(0, 2, 0, who), (2, 3, 0, who)]
 
